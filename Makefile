@@ -1,0 +1,86 @@
+PYTHON ?= python3
+SERVE := .venv
+TEST := .venv-test
+TRAIN := .venv-train
+LOAD := .venv-load
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test test-serving test-training lint format types check load bench constraints clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+serve: $(SERVE)/.ready ## Start the service on LOYAL_HOST:LOYAL_PORT (127.0.0.1:8000) with the models of model_store/.
+	@exec $(SERVE)/bin/python -m app serve
+
+test: test-serving test-training ## Run all tests; TORCH_INDEX may name the package index to take torch from.
+
+test-serving: $(TEST)/.ready ## Run the tests of the service, in an environment without torch.
+	$(TEST)/bin/python -m pytest tests/app tests/contract tests/e2e tests/test_*.py
+
+test-training: $(TRAIN)/.ready ## Run the tests of training, in an environment with torch.
+	$(TRAIN)/bin/python -m pytest tests/training
+
+lint: $(TEST)/.ready ## Check style and formatting, changing nothing.
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+
+format: $(TEST)/.ready ## Fix what can be fixed by machine.
+	$(TEST)/bin/ruff check --fix --exit-zero .
+	$(TEST)/bin/ruff format .
+
+types: $(TEST)/.ready ## Check the types: app/ strictly, training/ where annotated.
+	$(TEST)/bin/mypy
+
+check: test lint types ## Run everything that must pass before a merge.
+
+load: $(LOAD)/.ready ## Load the service with teacher and student in turn and write loadtests/RESULTS.md.
+	$(LOAD)/bin/python -m loadtests.compare
+
+bench: $(LOAD)/.ready ## Time teacher and student in process, without HTTP, and write loadtests/RESULTS.md.
+	$(LOAD)/bin/python -m loadtests.bench_session
+
+constraints: $(SERVE)/.ready $(TEST)/.ready $(TRAIN)/.ready $(LOAD)/.ready ## Pin what the environments hold in constraints.txt.
+	grep '^#' constraints.txt > constraints.tmp
+	for env in $(SERVE) $(TEST) $(TRAIN) $(LOAD); do $$env/bin/python -m pip freeze --exclude-editable; done \
+		| sed 's/+.*//' | sort -uf >> constraints.tmp
+	mv constraints.tmp constraints.txt
+
+clean: ## Remove the environments and every cache.
+	rm -rf $(SERVE) $(TEST) $(TRAIN) $(LOAD) loyal.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find app training tests loadtests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is complete when its stamp exists; an interrupted install leaves none.
+define new_environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+$(PYTHON) -m venv $(@D)
+$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+endef
+INSTALL = $(@D)/bin/python -m pip install --quiet --constraint constraints.txt
+
+$(SERVE)/.ready: pyproject.toml constraints.txt
+	$(new_environment)
+	$(INSTALL) --editable '.[cpu]'
+	@touch $@
+
+$(TEST)/.ready: pyproject.toml constraints.txt
+	$(new_environment)
+	$(INSTALL) --editable '.[cpu]' --group dev
+	@touch $@
+
+$(TRAIN)/.ready: pyproject.toml constraints.txt
+	$(new_environment)
+# From TORCH_INDEX torch alone, so that no other package can come from there.
+	$(if $(TORCH_INDEX),$(INSTALL) --no-deps --index-url '$(TORCH_INDEX)' torch)
+	$(INSTALL) --editable '.[train]' --group test-training
+	@touch $@
+
+$(LOAD)/.ready: pyproject.toml constraints.txt
+	$(new_environment)
+	$(INSTALL) --editable '.[cpu]' --group load
+	@touch $@

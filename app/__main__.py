@@ -1,0 +1,116 @@
+"""Command line: `serve` the models of a store, or `check` packages without serving them."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from app import logs
+from app.errors import StartupError
+from app.settings import Settings, read_settings
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Exit code: 0 ok, 1 failed, 2 wrong usage or settings.
+    """
+    # Read when tokenizers makes its first batch; batches run on threads of ours.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    options = _parser().parse_args(arguments)
+    try:
+        flags = {"host", "port", "model_store"} & vars(options).keys()
+        settings = read_settings({name: getattr(options, name) for name in flags})
+        return _serve(settings) if options.command == "serve" else _check(settings, options.package)
+    except StartupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _serve(settings: Settings) -> int:
+    from app.server import serve  # imports onnxruntime, which may be missing
+
+    serve(settings)
+    return OK
+
+
+def _check(settings: Settings, packages: Sequence[Path]) -> int:
+    """Load packages as the service would; one JSON line each."""
+    from app.routes import TASKS
+    from app.store import scan
+
+    logs.configure(settings.log_level, sys.stderr)
+    paths = list(packages) or [
+        path
+        for shelf in scan(settings.model_store, TASKS)
+        for versions in shelf.packages.values()
+        for path in versions.values()
+    ]
+    results = [_check_package(path.resolve(), settings) for path in paths]
+    for result in results:
+        print(json.dumps(result))
+    return OK if all(result["ok"] for result in results) else FAILED
+
+
+def _check_package(path: Path, settings: Settings) -> dict[str, object]:
+    from app.contract.errors import PackageError
+    from app.contract.golden import read_golden
+    from app.contract.pipeline import predict
+    from app.loading import load_package
+
+    name = "/".join(path.parts[-3:])
+    start = time.monotonic()
+    try:
+        package, session = load_package(path, settings)
+        loaded = time.monotonic()
+        texts = [example.text for example in read_golden(path).examples]
+        predict(package, session, texts)
+    except PackageError as error:
+        return {"package": name, "ok": False, "reason": str(error)}
+    return {
+        "package": package.manifest.name,
+        "ok": True,
+        "provider": session.provider,
+        "load_ms": round((loaded - start) * 1000),
+        "batch_items": len(texts),
+        "batch_ms": round((time.monotonic() - loaded) * 1000),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = Settings.model_fields
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Serve small language models. Every LOYAL_* variable is a setting; "
+        "a flag wins over its variable.",
+        epilog="example: python -m app serve --port 8080",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="serve the models of a store over HTTP",
+        epilog="example: LOYAL_THREADS=2 python -m app serve --model-store model_store",
+    )
+    check = commands.add_parser(
+        "check",
+        help="load packages, replay their golden examples, run one batch",
+        epilog="example: python -m app check model_store/ner/distil-ro/1",
+    )
+    check.add_argument("package", type=Path, nargs="*", help="folders; all of the store if none")
+    serve.add_argument("--host", help=f"address to listen on (default {defaults['host'].default})")
+    serve.add_argument("--port", help=f"TCP port (default {defaults['port'].default})")
+    for command in (serve, check):
+        command.add_argument(
+            "--model-store", help=f"folder (default {defaults['model_store'].default})"
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

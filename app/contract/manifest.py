@@ -1,0 +1,217 @@
+"""The manifest: everything the loader and a reader need to know about one package of the store.
+
+A package is a folder `model_store/<task>/<model>/<version>/`; its `manifest.json` names every
+other file with its sha256. Nothing in a package is code.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from app.contract.errors import PackageError
+
+CONTRACT_VERSION = 1
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+GOLDEN = "golden.json"
+EVALUATION = "eval.json"
+CARD = "README.md"
+ALIASES = "aliases.json"
+
+Task = Literal["tagging", "ner", "sentiment", "sts", "dialect", "parse", "qa"]
+TASKS: tuple[str, ...] = get_args(Task)
+NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"
+
+
+class Part(BaseModel):
+    """A part of the manifest; unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Score(Part):
+    """A measured number with its uncertainty.
+
+    Attributes:
+        value: the point estimate.
+        low: lower end of the 95 % interval.
+        high: upper end of the 95 % interval.
+        n: how many items it was measured on.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class SubwordEncoder(Part):
+    """Text becomes subword ids by the package's `tokenizer.json`.
+
+    Attributes:
+        max_tokens: longest window, special tokens included.
+        stride: tokens that neighbouring windows of a long text share.
+        pad_id: id that fills the shorter rows of a batch.
+    """
+
+    kind: Literal["subword"] = "subword"
+    max_tokens: int = Field(ge=8, le=8192)
+    stride: int = Field(ge=0)
+    pad_id: int = Field(ge=0)
+
+
+class SpanHead(Part):
+    """One BIO tag a word, read off its first subword; spans of words are the answer.
+
+    Attributes:
+        labels: tag of each logit: "O", "B-X", "I-X".
+    """
+
+    kind: Literal["spans"] = "spans"
+    labels: tuple[str, ...] = Field(min_length=2)
+
+    @field_validator("labels")
+    @classmethod
+    def _is_bio(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("labels repeat")
+        odd = [label for label in labels if not re.fullmatch(r"O|[BI]-.+", label)]
+        if odd or "O" not in labels:
+            raise ValueError(f"BIO labels are O, B-X and I-X; got {odd or 'no O'}")
+        return labels
+
+
+class Manifest(Part):
+    """`manifest.json` of one package.
+
+    Attributes:
+        contract_version: version of the code in app/contract that the package was made with.
+        task: the route that serves it.
+        model: its name; says method and domain.
+        version: 1, 2, 3 ...; immutable once written.
+        description: one sentence for people.
+        created: UTC date and time, ISO 8601.
+        commit: commit of the code that made it, "-dirty" appended if the tree had changes.
+        recipe: file name of the recipe.
+        base: the pre-trained model it descends from.
+        teacher: `<task>/<model>:<version>` it was distilled from, None for a teacher.
+        languages: BCP 47 tags.
+        licence: SPDX identifier, or "other", of the weights.
+        precision: of the arithmetic at run time.
+        weights: of the stored weights.
+        parameters: unique trained parameters of the network that is served.
+        opset: ONNX operator set.
+        encoder: how text becomes the graph's inputs.
+        head: how the graph's outputs become an answer.
+        quality: headline scores on the development split.
+        loyalty: agreement with the teacher on the same split; empty for a teacher.
+        files: sha256 of every other file of the package.
+    """
+
+    contract_version: int
+    task: Task
+    model: str = Field(pattern=f"^{NAME_PATTERN}$")
+    version: int = Field(ge=1)
+    description: str
+    created: str
+    commit: str
+    recipe: str
+    base: str
+    teacher: str | None
+    languages: tuple[str, ...]
+    licence: str
+    precision: Literal["fp32", "fp16", "int8"]
+    weights: Literal["fp32", "fp16", "int8"]
+    parameters: int = Field(ge=1)
+    opset: int = Field(ge=1)
+    encoder: Annotated[SubwordEncoder, Field()]
+    head: Annotated[SpanHead, Field()]
+    quality: dict[str, Score]
+    loyalty: dict[str, Score]
+    files: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """`<task>/<model>:<version>`."""
+        return f"{self.task}/{self.model}:{self.version}"
+
+    @field_validator("files")
+    @classmethod
+    def _stays_inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name, digest in files.items():
+            if name != Path(name).name or name.startswith("."):
+                raise ValueError(f"file {name!r}: a plain file name inside the package is needed")
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ValueError(f"file {name!r}: sha256 must be 64 hexadecimal digits")
+        if MODEL not in files or GOLDEN not in files:
+            raise ValueError(f"{MODEL} and {GOLDEN} must be listed")
+        return files
+
+
+def read_manifest(package: Path) -> Manifest:
+    """Read and check the manifest of a package folder; its files are checked by `verify_files`.
+
+    Raises:
+        PackageError: missing, unreadable, made under another contract, or at the wrong place.
+    """
+    path = package / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise PackageError(f"{package.name}: {MANIFEST} is missing") from error
+    except (OSError, ValueError) as error:
+        raise PackageError(f"{package.name}: {MANIFEST} is not readable JSON ({error})") from error
+    got = content.get("contract_version") if isinstance(content, dict) else None
+    if got != CONTRACT_VERSION:
+        raise PackageError(
+            f"{package.name}: contract_version is {got}, this service reads {CONTRACT_VERSION}; "
+            "register the model again with `python -m training register`"
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(str(part) for part in e['loc']) or 'manifest'}: {e['msg']}"
+            for e in error.errors(include_url=False, include_input=False)
+        )
+        raise PackageError(f"{package.name}: {MANIFEST} is invalid: {details}") from error
+    place = f"{package.parent.parent.name}/{package.parent.name}:{package.name}"
+    if manifest.name != place:
+        raise PackageError(f"{place}: {MANIFEST} says it is {manifest.name}; move or rename it")
+    return manifest
+
+
+def verify_files(package: Path, manifest: Manifest) -> None:
+    """Compare every file with its recorded sha256.
+
+    Raises:
+        PackageError: a file is missing, differs, or is a link out of the package.
+    """
+    for name, expected in manifest.files.items():
+        path = package / name
+        if not path.is_file():
+            raise PackageError(f"{manifest.name}: {name} is missing")
+        if path.resolve().parent != package.resolve():
+            raise PackageError(f"{manifest.name}: {name} links to a place outside the package")
+        if sha256(path) != expected:
+            raise PackageError(
+                f"{manifest.name}: {name} does not match its sha256 in {MANIFEST}; "
+                "the file was changed or only partly copied"
+            )
+
+
+def write_manifest(package: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`; the other files must already be there."""
+    text = manifest.model_dump_json(indent=2)
+    (package / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,192 @@
+"""From bytes to a checked request: media type, size, JSON, fields, texts.
+
+Done here rather than by the framework so that every refusal has our code, names the input, and
+never repeats its text.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from app.contract.tokenization import Text
+from app.errors import Fault, RequestError, shown
+
+MAX_FIELDS = 32
+"""In one JSON object; more is refused before any of them is looked at."""
+
+JSON_MEDIA_TYPE = re.compile(r"application/([\w.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class TextLimits:
+    """How many texts a request may hold, and how many code points each."""
+
+    max_texts: int
+    max_chars: int
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """Read the body of a request.
+
+    Raises:
+        RequestError: not declared as JSON, or longer than `max_bytes`.
+    """
+    if not JSON_MEDIA_TYPE.fullmatch(request.headers.get("content-type", "")):
+        detail = "the body must be JSON; send the header Content-Type: application/json"
+        raise RequestError(Fault("unsupported_media_type", detail, field="Content-Type"))
+    length = request.headers.get("content-length", "")
+    too_large = Fault("body_too_large", f"the body may have at most {max_bytes} bytes")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise RequestError(too_large)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise RequestError(too_large)
+    return bytes(body)
+
+
+def parse_json(body: bytes) -> object:
+    r"""Parse JSON.
+
+    Escaped lone surrogates ("\ud800") are well-formed JSON, but orjson refuses them; the standard
+    library reads them, and the check of the texts can say what is wrong.
+
+    Raises:
+        RequestError: not JSON in UTF-8, or nested too deeply.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        fault = Fault("invalid_json", f"the body is not JSON (at character {error.pos})")
+    if rb"\ud" in body.lower():
+        try:
+            return json.loads(body.decode(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            pass
+    raise RequestError(fault)
+
+
+def validate(model: type[Body], content: object) -> Body:
+    """Check the fields of a request.
+
+    Raises:
+        RequestError: a field is unknown, missing or of the wrong type; all of them are named.
+    """
+    if not isinstance(content, dict):
+        detail = f'the body must be an object like {{"inputs": "..."}}, got {_kind(content)}'
+        raise RequestError(Fault("invalid_request", detail))
+    for part in (content, *content.values()):
+        if isinstance(part, dict) and len(part) > MAX_FIELDS:
+            detail = f"an object of the body has {len(part)} fields, more than {MAX_FIELDS}"
+            raise RequestError(Fault("invalid_request", detail))
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise RequestError(
+            *(
+                _fault(entry["type"], [str(part) for part in entry["loc"]], entry["msg"])
+                for entry in error.errors(
+                    include_url=False, include_input=False, include_context=False
+                )
+            )
+        ) from None
+
+
+def read_texts(inputs: object, *, split: bool, limits: TextLimits) -> tuple[list[Text], bool]:
+    """Check `inputs`.
+
+    Args:
+        inputs: as parsed.
+        split: whether one input is a list of words instead of a text.
+        limits: of count and length.
+
+    Returns:
+        The inputs, and whether there was just one outside of any list.
+
+    Raises:
+        RequestError: every input that cannot be read, with its index.
+    """
+    one = "a list of words" if split else "a text"
+    if isinstance(inputs, str) and split:
+        detail = "with is_split_into_words an input is a list of words, got a string"
+        raise RequestError(Fault("invalid_request", detail, field="inputs"))
+    if not isinstance(inputs, str | list):
+        detail = f"inputs must be {one} or a list of those, got {_kind(inputs)}"
+        raise RequestError(Fault("invalid_request", detail, field="inputs"))
+    if not inputs and isinstance(inputs, list):
+        raise RequestError(Fault("no_inputs", "inputs is an empty list", field="inputs"))
+    # With words, a list of strings is one input; with a list among them it is a faulty batch.
+    single = isinstance(inputs, str) or (split and all(isinstance(x, str) for x in inputs))
+    texts = [inputs] if single else list(inputs)
+    if len(texts) > limits.max_texts:
+        detail = f"{len(texts)} inputs, at most {limits.max_texts} are taken in one request"
+        raise RequestError(Fault("too_many_inputs", detail, field="inputs"))
+    faults = [
+        Fault(*found, index=index, field="inputs")
+        for index, text in enumerate(texts)
+        if (found := _check_text(text, split=split, max_chars=limits.max_chars))
+    ]
+    if faults:
+        raise RequestError(*faults)
+    return texts, single
+
+
+def _check_text(text: object, *, split: bool, max_chars: int) -> tuple[str, str] | None:
+    """Error code and detail, or None."""
+    if not split:
+        if not isinstance(text, str):
+            hint = "; set parameters.is_split_into_words" if isinstance(text, list) else ""
+            return "invalid_request", f"an input must be a string, got {_kind(text)}{hint}"
+        return _check_chars(text, max_chars)
+    if not isinstance(text, list):
+        return "invalid_request", f"an input must be a list of words, got {_kind(text)}"
+    odd = next((word for word in text if not isinstance(word, str)), None)
+    if odd is not None or None in text:
+        return "invalid_request", f"a word must be a string, got {_kind(odd)}"
+    return _check_chars(" ".join(text), max_chars)
+
+
+def _check_chars(text: str, max_chars: int) -> tuple[str, str] | None:
+    if len(text) > max_chars:
+        return (
+            "text_too_long",
+            f"an input has {len(text)} characters, at most {max_chars} are taken",
+        )
+    if "\0" in text:
+        return "invalid_text", "an input has a NUL character (U+0000)"
+    if LONE_SURROGATE.search(text):
+        return "invalid_text", "an input has half of a surrogate pair (U+D800 to U+DFFF)"
+    if not text or text.isspace():
+        return "empty_text", "an input is empty or has only white space"
+    return None
+
+
+def _fault(kind: str, place: Sequence[str], message: str) -> Fault:
+    """One of pydantic's errors in our words; its messages never quote the value."""
+    field = ".".join(p if re.fullmatch(r"\w{1,40}", p, re.ASCII) else shown(p) for p in place)
+    in_parameters = len(place) > 1 and place[0] == "parameters"
+    if kind == "extra_forbidden":
+        what = "parameter" if in_parameters else "field"
+        return Fault(f"unknown_{what}", f"{shown(place[-1])} is not a known {what}", field=field)
+    code = "invalid_parameter" if in_parameters else "invalid_request"
+    return Fault(code, f"{field}: {message[:1].lower()}{message[1:]}", field=field)
+
+
+def _kind(value: object) -> str:
+    """JSON's name for the type of a value."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN and Infinity are Python, not JSON

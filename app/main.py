@@ -1,0 +1,125 @@
+"""The application: models, routes, error handlers, and their life."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import openapi, routes
+from app.catalog import Catalog
+from app.contract.errors import InputError
+from app.errors import CODE_OF_STATUS, CODES, Fault, RequestError, ServiceError, from_input_error
+from app.health import Probes
+from app.metrics import Metrics
+from app.problems import problem
+from app.registry import Registry
+from app.sessions import choose_providers, usable_cores
+from app.settings import Settings
+from app.store import scan
+from app.telemetry import Telemetry, record_of
+
+DESCRIPTION = (
+    "Small distilled models for natural language, served fast. Bodies are those of the Hugging "
+    "Face Inference API; offsets are Unicode code points of the text as sent, end exclusive."
+)
+
+
+class Application(FastAPI):
+    """FastAPI with our OpenAPI document, made when it is first asked for."""
+
+    def openapi(self) -> dict[str, object]:
+        """The document."""
+        self.openapi_schema = self.openapi_schema or openapi.document(self)
+        return self.openapi_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The application and the parts of it that its server steers."""
+
+    app: FastAPI
+    registry: Registry
+    probes: Probes
+
+
+def create_service(settings: Settings) -> Service:
+    """Build the application; models load once it runs.
+
+    Raises:
+        StartupError: the model store or the provider cannot be used.
+    """
+    choose_providers(settings.provider)
+    metrics = Metrics()
+    metrics.build_info.labels(_release()).set(1)
+    shelves = scan(settings.model_store, routes.TASKS)
+    registry = Registry(shelves, settings, metrics, threads=settings.threads or usable_cores())
+    probes = Probes(registry)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Probes answer while models load.
+        loading = asyncio.create_task(registry.load_all())
+        yield
+        loading.cancel()
+        with suppress(asyncio.CancelledError):
+            await loading
+        registry.stop()
+        registry.close()
+
+    app = Application(
+        title="Loyal",
+        version=_release(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.include_router(routes.inference_routes(registry, settings))
+    app.include_router(routes.model_routes(Catalog(registry, settings)))
+    app.include_router(routes.operations_routes(probes, metrics))
+    app.include_router(routes.page_routes())
+    app.add_middleware(Telemetry, metrics=metrics, probes=probes)
+    _handle_errors(app, registry)
+    return Service(app, registry, probes)
+
+
+def _handle_errors(app: FastAPI, registry: Registry) -> None:
+    """Answer every error that a route or the router raises as problem+json."""
+
+    def respond(request: Request, error: ServiceError) -> Response:
+        record = record_of(request)
+        record.error_code = error.code
+        return problem(error, request_id=record.request_id)
+
+    @app.exception_handler(ServiceError)
+    async def on_service_error(request: Request, error: ServiceError) -> Response:
+        return respond(request, error)
+
+    @app.exception_handler(InputError)
+    async def on_input_error(request: Request, error: InputError) -> Response:
+        return respond(request, from_input_error(error))
+
+    @app.exception_handler(HTTPException)
+    async def on_router_error(request: Request, error: HTTPException) -> Response:
+        code = CODE_OF_STATUS.get(error.status_code, "internal_error")
+        detail = f"{CODES[code][1].lower()}; see /docs"
+        parts = request.url.path.split("/")
+        if code == "not_found" and parts[1] == "v1" and len(parts) == 3:
+            code = "unknown_task"
+            detail = f"no such task is served; known are {', '.join(registry.tasks)}"
+        response = respond(request, RequestError(Fault(code, detail)))
+        response.headers.update(error.headers or {})
+        return response
+
+
+def _release() -> str:
+    try:
+        return version("loyal")
+    except PackageNotFoundError:  # run from a source tree
+        return "0+source"

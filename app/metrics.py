@@ -1,0 +1,138 @@
+"""Prometheus instruments: base units, labels task, model and version, never text or request ids."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+SECONDS = tuple(0.001 * 2**power for power in range(14))
+ITEMS = tuple(2**power for power in range(8))
+TOKENS = tuple(2**power for power in range(5, 16))
+MODEL = ("task", "model", "version")
+REJECTIONS = {
+    "queue_full": "queue_full",
+    "deadline_exceeded": "deadline",
+    "draining": "draining",
+    "client_closed": "disconnected",
+    "text_too_long": "too_long",
+    "request_too_long": "too_long",
+}
+"""Error code -> reason of `loyal_rejected_total`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """The instruments of one model version, labels already applied."""
+
+    queue_duration: Histogram
+    tokenization_duration: Histogram
+    inference_duration: Histogram
+    batch_items: Histogram
+    batch_padded_tokens: Histogram
+    useful_tokens: Counter
+    padding_tokens: Counter
+    dispatched: dict[str, Counter]
+    bisections: Counter
+    truncated_texts: Counter
+
+
+class Metrics:
+    """All instruments of one application, in a registry of its own."""
+
+    def __init__(self) -> None:
+        """Create the instruments; nothing is counted yet."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = self._counter("requests", "Inference requests answered.", "code")
+        self.rejected = self._counter("rejected", "Requests turned away.", "reason")
+        self.request_duration = self._histogram(
+            "request_duration_seconds", "From the request's arrival to its answer.", SECONDS
+        )
+        self.in_progress = Gauge(
+            "loyal_requests_in_progress", "Inference requests now.", registry=self.registry
+        )
+        self._queue_duration = self._histogram(
+            "queue_duration_seconds", "Longest wait of a request's windows.", SECONDS
+        )
+        self._tokenization_duration = self._histogram(
+            "tokenization_duration_seconds", "Encoding of a request's inputs.", SECONDS
+        )
+        self._inference_duration = self._histogram(
+            "inference_duration_seconds", "Longest batch that a request was part of.", SECONDS
+        )
+        self._batch_items = self._histogram("batch_items", "Windows in a batch.", ITEMS)
+        self._batch_padded_tokens = self._histogram(
+            "batch_padded_tokens", "Tokens of a batch, padding included.", TOKENS
+        )
+        self._tokens = self._counter("tokens", "Tokens run.", "kind")
+        self._dispatched = self._counter("batch_dispatch", "Batches, by their bound.", "reason")
+        self._bisections = self._counter("batch_bisections", "Failed batches split in two.")
+        self._truncated = self._counter("truncated_texts", "Inputs cut to the first window.")
+        self._queue_items = self._gauge("queue_items", "Windows waiting.")
+        self._queue_tokens = self._gauge("queue_tokens", "Tokens waiting.")
+        self._oldest = self._gauge("queue_oldest_age_seconds", "Age of the oldest waiting window.")
+        self.model_loaded = self._gauge("model_loaded", "1 if the model version serves.")
+        self.load_duration = self._gauge(
+            "model_load_duration_seconds", "From reading to warmed up."
+        )
+        self.model_info = self._gauge(
+            "model_info", "1; what serves.", "format", "precision", "provider"
+        )
+        self.build_info = Gauge(
+            "loyal_build_info", "1; what runs.", ("release",), registry=self.registry
+        )
+
+    def for_model(self, task: str, model: str, version: str) -> ModelMetrics:
+        """The instruments of one model version."""
+        labels = (task, model, version)
+        return ModelMetrics(
+            queue_duration=self._queue_duration.labels(*labels),
+            tokenization_duration=self._tokenization_duration.labels(*labels),
+            inference_duration=self._inference_duration.labels(*labels),
+            batch_items=self._batch_items.labels(*labels),
+            batch_padded_tokens=self._batch_padded_tokens.labels(*labels),
+            useful_tokens=self._tokens.labels(*labels, "useful"),
+            padding_tokens=self._tokens.labels(*labels, "padding"),
+            dispatched={
+                reason: self._dispatched.labels(*labels, reason)
+                for reason in ("full", "budget", "idle")
+            },
+            bisections=self._bisections.labels(*labels),
+            truncated_texts=self._truncated.labels(*labels),
+        )
+
+    def watch_queue(
+        self,
+        task: str,
+        model: str,
+        version: str,
+        *,
+        items: Callable[[], float],
+        tokens: Callable[[], float],
+        oldest_age_s: Callable[[], float],
+    ) -> None:
+        """Read the queue gauges of one model version when they are scraped."""
+        labels = (task, model, version)
+        self._queue_items.labels(*labels).set_function(items)
+        self._queue_tokens.labels(*labels).set_function(tokens)
+        self._oldest.labels(*labels).set_function(oldest_age_s)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"loyal_{name}", text, (*MODEL, *labels), registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"loyal_{name}", text, (*MODEL, *labels), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"loyal_{name}", text, MODEL, registry=self.registry, buckets=buckets)

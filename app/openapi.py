@@ -1,0 +1,170 @@
+"""The OpenAPI document: what FastAPI cannot infer, because bodies are read and written by us."""
+
+from http import HTTPStatus
+from typing import TypedDict
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app.errors import CODES
+from app.problems import MEDIA_TYPE
+from app.schemas import (
+    ENTITIES,
+    REQUEST_EXAMPLES,
+    Entity,
+    NerRequest,
+    Problem,
+    TaggedWord,
+)
+
+REF = "#/components/schemas/{model}"
+EXAMPLE_ID = "5f1c7d0e9b8a4c6f8d2e1a3b4c5d6e7f"
+Responses = dict[int | str, dict[str, object]]
+
+INFERENCE_ERRORS = (400, 404, 405, 413, 415, 422, 429, 500, 503, 504)
+WITH_RETRY_AFTER = (429, 503)
+
+
+class Operation(TypedDict):
+    """Arguments of a route decorator."""
+
+    response_model: None
+    responses: Responses
+    openapi_extra: dict[str, object]
+
+
+def errors(*statuses: int) -> Responses:
+    """The responses for error statuses, with an example for each of their codes."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "headers": _error_headers(status),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": REF.format(model="Problem")},
+                    "examples": {
+                        code: {"value": _example(code, status, title)}
+                        for code, (its_status, title) in CODES.items()
+                        if its_status == status
+                    },
+                }
+            },
+        }
+        for status in statuses
+    }
+
+
+def returns(model: type[BaseModel], *statuses: int) -> Responses:
+    """The responses of a route that answers with `model`, or one of these error statuses."""
+    return {200: {"model": model, "description": "OK"}, **errors(*statuses)}
+
+
+def document(app: FastAPI) -> dict[str, object]:
+    """The whole document; the models that only we read or write are added to FastAPI's own."""
+    content = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    models = (NerRequest, Entity, TaggedWord, Problem)
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in models], ref_template=REF
+    )
+    schemas = content["components"]["schemas"]
+    schemas.update(definitions["$defs"])
+    # FastAPI promises its own 422 wherever there is a path parameter; ours take any string.
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for operations in content["paths"].values():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    return content
+
+
+def _header(description: str, kind: str = "string") -> dict[str, object]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+def _error_headers(status: int) -> dict[str, object]:
+    headers: dict[str, object] = {
+        "X-Request-Id": _header("the request's id"),
+        "X-Error-Message": _header("the detail, in ASCII"),
+    }
+    if status in WITH_RETRY_AFTER:
+        headers["Retry-After"] = _header("seconds; where waiting helps", "integer")
+    return headers
+
+
+def _example(code: str, status: int, title: str) -> dict[str, object]:
+    return {
+        "type": f"urn:loyal:error:{code}",
+        "title": title,
+        "status": status,
+        "detail": "one line that says what is wrong and what to do",
+        "instance": EXAMPLE_ID,
+        "code": code,
+        "errors": [],
+    }
+
+
+def _list_of(schema: dict[str, object]) -> dict[str, object]:
+    return {"type": "array", "items": schema}
+
+
+_ANSWERS = [_list_of({"$ref": REF.format(model=name)}) for name in ("Entity", "TaggedWord")]
+
+NER_OPERATION: Operation = {
+    "response_model": None,
+    "responses": {
+        200: {
+            "description": "The answer of one input, or a list of answers for a list of inputs",
+            "headers": {
+                "X-Model": _header("`<task>/<model>:<version>` that answered"),
+                "X-Request-Id": _header("echoed, or made"),
+                "X-Truncated": _header("indices of the inputs that were cut, only if any"),
+                "X-Tokenization-Time": _header("milliseconds", "number"),
+                "X-Queue-Time": _header("milliseconds, longest of the inputs", "number"),
+                "X-Inference-Time": _header("milliseconds, longest of the inputs", "number"),
+                "X-Total-Time": _header("milliseconds", "number"),
+            },
+            "content": {
+                "application/json": {
+                    "schema": {"anyOf": [*_ANSWERS, *map(_list_of, _ANSWERS)]},
+                    "examples": {
+                        "one text": {"value": ENTITIES},
+                        "several texts": {"value": [ENTITIES, []]},
+                    },
+                }
+            },
+        },
+        **errors(*INFERENCE_ERRORS),
+    },
+    "openapi_extra": {
+        "parameters": [
+            {
+                "name": "X-Request-Timeout-Ms",
+                "in": "header",
+                "description": "deadline in milliseconds; can only shorten the server's",
+                "schema": {"type": "integer", "minimum": 1},
+            },
+            {
+                "name": "X-Request-Id",
+                "in": "header",
+                "description": "echoed if it is printable ASCII of at most 128 characters",
+                "schema": {"type": "string"},
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": REF.format(model="NerRequest")},
+                    "examples": {
+                        name: {"value": example} for name, example in REQUEST_EXAMPLES.items()
+                    },
+                }
+            },
+        },
+    },
+}

@@ -1,0 +1,206 @@
+"""The public wire format: requests, replies and errors as pydantic models, with examples."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
+
+TEXT = "Maria Ionescu lucrează la București."
+ENTITIES = [
+    {"entity_group": "PERSON", "score": 0.998, "word": "Maria Ionescu", "start": 0, "end": 13},
+    {"entity_group": "GPE", "score": 0.995, "word": "București", "start": 26, "end": 35},
+]
+REQUEST_EXAMPLES: dict[str, dict[str, object]] = {
+    "one text": {"inputs": TEXT},
+    "several texts": {"inputs": [TEXT, "Nimic aici."], "model": "default"},
+    "one text split into words": {
+        "inputs": ["Maria", "Ionescu", "lucrează", "la", "București", "."],
+        "parameters": {"is_split_into_words": True},
+    },
+    "one item a word": {"inputs": TEXT, "parameters": {"aggregation_strategy": "none"}},
+}
+
+Inputs = Annotated[
+    object,
+    WithJsonSchema(
+        {
+            "description": "a text or a list of texts; with is_split_into_words a list of words "
+            "or a list of lists of words",
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                },
+            ],
+        }
+    ),
+]
+"""Checked in app/inputs.py: errors there name the input, pydantic's would name union branches."""
+
+
+class Wire(BaseModel):
+    """A part of the wire format; unknown keys are errors and nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NerParameters(Wire):
+    """Parameters of `ner`, named as in Hugging Face's pipeline."""
+
+    is_split_into_words: bool = Field(
+        False, description='inputs are lists of words; offsets refer to " ".join(words)'
+    )
+    truncate: bool = Field(
+        False,
+        description="read the first window of a long text only, instead of all of it in "
+        "overlapping windows; the cut inputs are named in X-Truncated",
+    )
+    stride: int | None = Field(
+        None,
+        ge=0,
+        le=8192,
+        description="tokens that neighbouring windows share, at most half a window; the model's "
+        "own if not given; without meaning for truncate",
+    )
+    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = Field(
+        "simple",
+        description="none: one item a labelled word; the others all give entities and do not "
+        "differ, since models decide once a word",
+    )
+    ignore_labels: list[str] = Field(
+        default=["O"],
+        max_length=256,
+        description="labels to leave out; words outside of entities (O) are never part of "
+        "aggregated replies",
+    )
+
+
+class NerRequest(Wire):
+    """Body of `POST /v1/ner`."""
+
+    inputs: Inputs
+    model: str | None = Field(
+        None,
+        max_length=128,
+        description="`<model>[:<version>]`, or an alias: default, teacher",
+        examples=["default"],
+    )
+    parameters: NerParameters | None = None
+
+
+class Entity(Wire):
+    """An entity; `word` is `text[start:end]`, counted in Unicode code points."""
+
+    entity_group: str
+    score: float = Field(ge=0, le=1)
+    word: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
+class TaggedWord(Wire):
+    """A word and its tag, for aggregation_strategy none; `index` counts words from 1."""
+
+    entity: str
+    score: float = Field(ge=0, le=1)
+    index: int = Field(ge=1)
+    word: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
+NerAnswer = list[Entity] | list[TaggedWord]
+NER_REPLY: TypeAdapter[NerAnswer | list[NerAnswer]] = TypeAdapter(NerAnswer | list[NerAnswer])
+"""One answer for one input, a list of answers for a list."""
+
+
+class ProblemError(Wire):
+    """One thing that is wrong: where and what."""
+
+    code: str
+    detail: str
+    index: int | None = Field(None, description="position of the input, counted from 0")
+    field: str | None = Field(None, description="place in the body, or name of the header")
+
+
+class Problem(Wire):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="urn:loyal:error:<code>")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="request id")
+    code: str = Field(description="stable and documented")
+    errors: list[ProblemError]
+
+
+class Limits(Wire):
+    """What one request may hold."""
+
+    max_tokens_per_window: int
+    stride: int
+    max_texts_per_request: int
+    max_chars_per_text: int
+    max_body_bytes: int
+    request_timeout_ms: int
+
+
+class ModelInfo(Wire):
+    """A model version; what its manifest says is null if that cannot be read."""
+
+    name: str = Field(description="`<task>/<model>:<version>`", examples=["ner/distil-ro:1"])
+    task: str
+    model: str
+    version: int
+    aliases: list[str]
+    state: Literal["loading", "ready", "failed"]
+    reason: str | None = Field(description="why it is out of service")
+    provider: str | None = Field(description="hardware that runs it")
+    description: str | None = None
+    labels: list[str] | None = None
+    languages: list[str] | None = None
+    licence: str | None = None
+    base: str | None = None
+    teacher: str | None = None
+    precision: str | None = None
+    weights: str | None = None
+    parameters: int | None = None
+    size_bytes: int | None = Field(None, description="of the package's files")
+    quality: dict[str, dict[str, float]] | None = None
+    loyalty: dict[str, dict[str, float]] | None = None
+    created: str | None = None
+    commit: str | None = None
+    limits: Limits | None = None
+
+
+class TaskInfo(Wire):
+    """The models of a task."""
+
+    task: str
+    alias_fault: str | None = Field(description="why its aliases cannot be used")
+    models: list[ModelInfo]
+
+
+class TaskList(Wire):
+    """All tasks."""
+
+    tasks: list[TaskInfo]
+
+
+class ModelStatus(Wire):
+    """A model in a health report."""
+
+    name: str
+    state: Literal["loading", "ready", "failed"]
+    reason: str | None
+
+
+class Health(Wire):
+    """Answer of the probes."""
+
+    status: Literal["ok", "starting", "unavailable", "draining"]
+    reasons: list[str]
+    models: list[ModelStatus]

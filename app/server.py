@@ -1,0 +1,99 @@
+"""The process around the application: socket, signals, orderly end."""
+
+import asyncio
+import logging
+import math
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from types import FrameType
+
+import uvicorn
+
+from app import logs
+from app.errors import StartupError
+from app.main import Service, create_service
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE_S = 75
+"""Longer than the usual 60 s of load balancers: whoever closes last never cuts a new request."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn that first drains: not ready, but serving, until load balancers have noticed."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, settings: Settings) -> None:
+        """Serve `service`."""
+        super().__init__(config)
+        self._service = service
+        self._settings = settings
+        self._exit_at_s: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Start to drain; at once without delay for Ctrl-C or a second signal."""
+        is_first = self._exit_at_s is None
+        delay_s = self._settings.drain_delay_s if is_first and sig == signal.SIGTERM else 0.0
+        self._service.probes.is_draining = True
+        self._exit_at_s = time.monotonic() + delay_s
+        # Not from here: the signal may have interrupted the logger in the middle of a line.
+        asyncio.get_running_loop().call_soon_threadsafe(
+            partial(logger.info, "draining", extra={"signal": sig, "delay_s": delay_s})
+        )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop."""
+        if self._exit_at_s is not None and time.monotonic() >= self._exit_at_s:
+            return True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was accepted; what is left after the grace period gets 503."""
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(self._settings.shutdown_grace_s, self._service.registry.stop)
+        await super().shutdown(sockets)
+        late.cancel()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        StartupError: store, provider or address cannot be used.
+    """
+    logs.configure(settings.log_level, sys.stdout)
+    service = create_service(settings)
+    listener = _listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    logger.info(
+        "listening", extra={"host": host, "port": port, "threads": service.registry.threads}
+    )
+    config = uvicorn.Config(
+        service.app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        # One second more, so that what `shutdown` fails is still answered.
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s) + 1,
+    )
+    Server(config, service, settings).run(sockets=[listener])
+    logger.info("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise StartupError(
+            f"cannot listen on {host} port {port}: {error.strerror}; "
+            "choose another with LOYAL_HOST and LOYAL_PORT, or --host and --port"
+        ) from error

@@ -1,0 +1,130 @@
+"""ONNX sessions: options, provider, inputs, warm-up. The only import of onnxruntime."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.contract.encoding import Arrays
+from app.contract.errors import PackageError
+from app.contract.pipeline import LOGITS
+from app.errors import StartupError
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise StartupError(
+        f"onnxruntime cannot be imported ({error}); install it with `pip install 'loyal[cpu]'`"
+    ) from error
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+WARM_UP_LENGTHS = (8, 32, 128)
+"""Tokens a row; the model's longest window is added."""
+
+
+def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores that this process may use: CPU affinity, and the container's quota rounded up.
+
+    onnxruntime itself looks at neither.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _quota(cgroup / "cpu.max") or _quota(
+        cgroup / "cpu/cpu.cfs_quota_us", cgroup / "cpu/cpu.cfs_period_us"
+    )
+    return max(1, min(cores or 1, quota or 1024))
+
+
+def _quota(*files: Path) -> int | None:
+    """Cores from "quota period" (one file in cgroup v2, two in v1); None without a limit."""
+    try:
+        quota, period = " ".join(file.read_text() for file in files).split()
+        return -(-int(quota) // int(period)) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+
+
+def choose_providers(wanted: str) -> list[str]:
+    """The execution providers for LOYAL_PROVIDER, first choice first.
+
+    Raises:
+        StartupError: "cuda" is wanted and this onnxruntime has no CUDA.
+    """
+    has_cuda = CUDA in onnxruntime.get_available_providers()
+    if wanted == "cuda" and not has_cuda:
+        raise StartupError(
+            "LOYAL_PROVIDER is cuda, but this onnxruntime has no CUDA provider; "
+            "install onnxruntime-gpu on a machine with a GPU, or set LOYAL_PROVIDER=cpu"
+        )
+    return [CUDA, CPU] if has_cuda and wanted != "cpu" else [CPU]
+
+
+class OnnxSession:
+    """One graph; calls run on the caller's thread, and many threads may call at once.
+
+    Throughput comes from running batches next to each other, one core each: small batches gain
+    little from splitting one operator over cores.
+    """
+
+    def __init__(self, path: Path, *, provider: str = "auto") -> None:
+        """Load a graph.
+
+        Args:
+            path: of the .onnx file.
+            provider: "auto", "cpu" or "cuda".
+
+        Raises:
+            PackageError: not a graph that this service can feed and read.
+            StartupError: "cuda" is wanted and cannot be had.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        providers = choose_providers(provider)
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+        except Exception as error:  # onnxruntime has no public base class of its exceptions
+            raise PackageError(
+                f"{path.name} is not a graph that onnxruntime {onnxruntime.__version__} can load "
+                f"({type(error).__name__})"
+            ) from error
+        self.provider: str = self._session.get_providers()[0]
+        if provider == "cuda" and self.provider != CUDA:
+            raise StartupError("LOYAL_PROVIDER is cuda, but no GPU can be used; see `nvidia-smi`")
+        self._inputs = frozenset(node.name for node in self._session.get_inputs())
+        odd = self._inputs - {"input_ids", "attention_mask", "token_type_ids"}
+        if odd:
+            raise PackageError(f"{path.name} wants inputs that are unknown here: {sorted(odd)}")
+        shapes = {node.name: node.shape for node in self._session.get_outputs()}
+        if LOGITS not in shapes:
+            raise PackageError(f"{path.name} has no output {LOGITS!r}, only {sorted(shapes)}")
+        last = shapes[LOGITS][-1] if shapes[LOGITS] else None
+        self.width: int | None = last if isinstance(last, int) else None
+
+    def __call__(self, arrays: Arrays) -> Mapping[str, NDArray[np.generic]]:
+        """Run one batch (a `Runner`).
+
+        Args:
+            arrays: `input_ids` and `attention_mask`, int64, shape (rows, longest).
+
+        Returns:
+            `logits`, shape (rows, longest, labels).
+        """
+        feed = {name: array for name, array in arrays.items() if name in self._inputs}
+        if "token_type_ids" in self._inputs:
+            feed["token_type_ids"] = np.zeros_like(arrays["input_ids"])
+        (logits,) = self._session.run([LOGITS], feed)
+        return {LOGITS: logits}
+
+    def warm_up(self, *, max_tokens: int, max_batch_tokens: int, max_batch_items: int) -> None:
+        """Run the batch shapes of traffic once, so that no request pays for first allocations."""
+        for length in {*(n for n in WARM_UP_LENGTHS if n < max_tokens), max_tokens}:
+            for rows in {1, max(1, min(max_batch_items, max_batch_tokens // length))}:
+                ones = np.ones((rows, length), np.int64)
+                self({"input_ids": ones, "attention_mask": ones})

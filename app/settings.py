@@ -1,0 +1,86 @@
+"""Settings: LOYAL_* environment variables, made once at the edge and passed down.
+
+Precedence: command-line flag > environment > default.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import StartupError
+
+PREFIX = "LOYAL_"
+OTHERS = frozenset({"LOYAL_DATA"})
+"""Names with our prefix that belong to the training commands."""
+
+
+class Settings(BaseSettings):
+    """What an operator can set; every limit is shown by `/v1/models`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one")
+    model_store: Path = Field(Path("model_store"), description="folder of the model packages")
+    max_texts_per_request: int = Field(32, ge=1, le=4096, description="inputs in one request")
+    max_body_bytes: int = Field(2_000_000, ge=1024, le=10**9, description="request body, bytes")
+    max_chars_per_text: int = Field(
+        20_000, ge=1, le=10**7, description="length of one input, code points"
+    )
+    max_batch_tokens: int = Field(
+        1024, ge=1, le=10**6, description="size of a batch, tokens, padding included"
+    )
+    max_batch_items: int = Field(8, ge=1, le=1024, description="windows in a batch")
+    max_queue_items: int = Field(256, ge=1, le=10**6, description="windows waiting, per model")
+    max_queue_tokens: int = Field(32_768, ge=1, le=10**8, description="tokens waiting, per model")
+    request_timeout_ms: int = Field(
+        10_000, ge=1, le=600_000, description="longest time for a request, milliseconds"
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="threads that run models; 0 takes all usable cores"
+    )
+    drain_delay_s: float = Field(
+        5.0, ge=0, le=600, description="serving on after SIGTERM, not ready, seconds"
+    )
+    shutdown_grace_s: float = Field(
+        20.0, ge=0, le=600, description="time for accepted requests at shutdown, seconds"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe level that is logged"
+    )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="hardware that runs models; auto takes a GPU if there is one"
+    )
+
+
+def read_settings(flags: Mapping[str, object] | None = None) -> Settings:
+    """Settings from flags and the environment.
+
+    Args:
+        flags: field name -> value of a command-line flag; None values are not set.
+
+    Raises:
+        StartupError: an unknown LOYAL_* name or a value out of bounds; exit code 2.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    ours = {name for name in os.environ if name.upper().startswith(PREFIX)} - OTHERS
+    unknown = sorted(name for name in ours if name.upper() not in known)
+    if unknown:
+        raise StartupError(
+            f"{unknown[0]} is not a setting; known are {', '.join(sorted(known))}", exit_code=2
+        )
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = str(first["loc"][0])
+        name = f"--{field.replace('_', '-')}" if field in given else PREFIX + field.upper()
+        raise StartupError(
+            f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r:.60}",
+            exit_code=2,
+        ) from error

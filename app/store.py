@@ -1,0 +1,112 @@
+"""The model store as folders: `<task>/<model>/<version>/` and `<task>/aliases.json`."""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.contract.manifest import ALIASES, NAME_PATTERN
+from app.errors import StartupError
+
+DEFAULT = "default"
+TEACHER = "teacher"
+ModelName = Annotated[str, Field(pattern=rf"^{NAME_PATTERN}(:[1-9][0-9]*)?$")]
+
+
+class Canary(BaseModel):
+    """A model that takes a share of the requests which name none.
+
+    Attributes:
+        weight: the share, in [0, 1].
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: ModelName
+    weight: float = Field(ge=0, le=1)
+
+
+class Aliases(BaseModel):
+    """`aliases.json`: role -> `<model>[:<version>]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    default: ModelName
+    teacher: ModelName | None = None
+    canary: Canary | None = None
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """The names that a request may use instead of a model's."""
+        return self.model_dump(include={DEFAULT, TEACHER}, exclude_none=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The packages of one task.
+
+    Attributes:
+        task: its name.
+        packages: model -> version -> folder; at least one.
+        aliases: None if the file cannot be used.
+        alias_fault: why it cannot be used, one line; None if it can.
+    """
+
+    task: str
+    packages: Mapping[str, Mapping[int, Path]]
+    aliases: Aliases | None
+    alias_fault: str | None
+
+
+def scan(store: Path, tasks: Collection[str]) -> list[Shelf]:
+    """List the packages in a store without opening them.
+
+    Names that start with a dot and versions that are no number are skipped: a package is written
+    beside its place and renamed into it.
+
+    Args:
+        store: the folder.
+        tasks: those with a route; other folders are skipped.
+
+    Raises:
+        StartupError: no folder, not readable, or without any package.
+    """
+    if not store.is_dir():
+        found = "a file, not a folder" if store.exists() else "missing"
+        raise StartupError(f"model store {store} is {found}; set LOYAL_MODEL_STORE to the folder")
+    try:
+        shelves = [_read_shelf(store / task, task) for task in tasks if (store / task).is_dir()]
+    except OSError as error:
+        raise StartupError(f"model store {store} is not readable: {error.strerror}") from error
+    shelves = [shelf for shelf in shelves if shelf.packages]
+    if not shelves:
+        raise StartupError(
+            f"model store {store} has no package <task>/<model>/<version> of a task that is "
+            f"served here ({', '.join(tasks)}); set LOYAL_MODEL_STORE or register a model"
+        )
+    return shelves
+
+
+def _read_shelf(folder: Path, task: str) -> Shelf:
+    packages: dict[str, dict[int, Path]] = {}
+    for path in sorted(folder.glob("*/*")):
+        model, version = path.parent.name, path.name
+        if re.fullmatch(f"{NAME_PATTERN}/[1-9][0-9]*", f"{model}/{version}") and path.is_dir():
+            packages.setdefault(model, {})[int(version)] = path
+    aliases, fault = _read_aliases(folder / ALIASES)
+    return Shelf(task, packages, aliases, fault)
+
+
+def _read_aliases(path: Path) -> tuple[Aliases | None, str | None]:
+    try:
+        return Aliases.model_validate(json.loads(path.read_bytes())), None
+    except FileNotFoundError:
+        return None, f'{ALIASES} is missing; write {{"default": "<model>"}}'
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        return None, f"{ALIASES}: {place}: {first['msg']}"
+    except (OSError, ValueError) as error:
+        return None, f"{ALIASES} is not readable JSON ({type(error).__name__})"

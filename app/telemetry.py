@@ -1,0 +1,130 @@
+"""What is known about each request: its id, its access line, its metrics, its last-resort error.
+
+Pure ASGI: a BaseHTTPMiddleware halves throughput and hides disconnects.
+"""
+
+import logging
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import ServiceError
+from app.health import Probes
+from app.metrics import REJECTIONS, Metrics
+from app.problems import problem
+
+logger = logging.getLogger(__name__)
+
+SCOPE_KEY = "loyal.record"
+SANE_ID = re.compile(r"[\x21-\x7e]{1,128}")
+UNKNOWN = "unknown"
+CLIENT_CLOSED = 499
+
+
+@dataclass(slots=True)
+class Record:
+    """What the access line and the metrics say about a request; routes fill it in.
+
+    Attributes:
+        fields: of the access line.
+    """
+
+    request_id: str
+    is_inference: bool
+    start_s: float = field(default_factory=time.monotonic)
+    status: int = CLIENT_CLOSED
+    error_code: str | None = None
+    task: str = UNKNOWN
+    model: str = UNKNOWN
+    version: str = UNKNOWN
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+def record_of(request: Request) -> Record:
+    """The record of a request."""
+    record = request.scope[SCOPE_KEY]
+    assert isinstance(record, Record)
+    return record
+
+
+class Telemetry:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, probes: Probes) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._metrics = metrics
+        self._probes = probes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = Record(
+            _request_id(Headers(scope=scope).get("x-request-id", "")),
+            is_inference=scope["method"] == "POST" and scope["path"].startswith("/v1/"),
+        )
+        scope[SCOPE_KEY] = record
+        is_started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal is_started
+            if message["type"] == "http.response.start":
+                is_started = True
+                record.status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = record.request_id
+                if record.is_inference:
+                    elapsed_ms = (time.monotonic() - record.start_s) * 1000
+                    headers["X-Total-Time"] = f"{elapsed_ms:.2f}"
+                if self._probes.is_draining:
+                    # Sends kept connections elsewhere before they have to be cut.
+                    headers["Connection"] = "close"
+            await send(message)
+
+        if record.is_inference:
+            self._metrics.in_progress.inc()
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            logger.exception("request_failed", extra={"request_id": record.request_id})
+            if is_started:
+                raise
+            error = ServiceError("the service failed; the log has the cause under this request id")
+            record.error_code = error.code
+            await problem(error, request_id=record.request_id)(scope, receive, send_with_headers)
+        finally:
+            self._finish(scope, record)
+
+    def _finish(self, scope: Scope, record: Record) -> None:
+        seconds = time.monotonic() - record.start_s
+        if record.is_inference:
+            self._metrics.in_progress.dec()
+            labels = (record.task, record.model, record.version)
+            self._metrics.requests.labels(*labels, str(record.status)).inc()
+            self._metrics.request_duration.labels(*labels).observe(seconds)
+            if record.error_code in REJECTIONS:
+                self._metrics.rejected.labels(*labels, REJECTIONS[record.error_code]).inc()
+        line = {
+            "request_id": record.request_id,
+            "method": scope["method"] if scope["method"].isalpha() else UNKNOWN,
+            # The path as declared: the one that was sent may hold anything.
+            "route": getattr(scope.get("route"), "path", UNKNOWN),
+            "status": record.status,
+            "total_ms": round(seconds * 1000, 2),
+            **record.fields,
+        }
+        if record.error_code:
+            line["code"] = record.error_code
+        logger.info("request", extra=line)
+
+
+def _request_id(sent: str) -> str:
+    """The caller's id if it is short printable ASCII, else a new one."""
+    return sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex

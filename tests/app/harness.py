@@ -1,0 +1,111 @@
+"""The application in this process, with its models loaded and a client attached."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.main import Service, create_service
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A client of a running application."""
+
+    service: Service
+    http: httpx.AsyncClient
+
+    async def ner(
+        self, inputs: object, headers: dict[str, str] | None = None, **fields: object
+    ) -> httpx.Response:
+        body = json.dumps({"inputs": inputs} | fields)  # escapes what is not ASCII
+        headers = {"Content-Type": "application/json"} | (headers or {})
+        return await self.http.post("/v1/ner", content=body, headers=headers)
+
+    async def post(self, body: bytes, content_type: str = "application/json") -> httpx.Response:
+        return await self.http.post("/v1/ner", content=body, headers={"Content-Type": content_type})
+
+    async def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """(sample name, labels) -> value."""
+        text = (await self.http.get("/metrics")).text
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    async def total(self, name: str, **labels: str) -> float:
+        """Sum of the samples of this name that have these labels."""
+        samples = await self.metrics()
+        return sum(v for (n, have), v in samples.items() if n == name and labels.items() <= have)
+
+    @contextmanager
+    def workers_held(self) -> Iterator[None]:
+        """Keep every thread that runs models busy, so that whatever is submitted waits."""
+        registry = self.service.registry
+        release = threading.Event()
+        held = [registry.executor.submit(release.wait, 30) for _ in range(registry.threads)]
+        try:
+            yield
+        finally:
+            release.set()
+            for future in held:
+                future.result()
+
+
+@asynccontextmanager
+async def serving(store: Path, **settings: object) -> AsyncIterator[Api]:
+    """Serve a store; models are loaded when this returns."""
+    async with starting(store, **settings) as api:
+        await api.service.registry.load_all()
+        yield api
+
+
+@asynccontextmanager
+async def starting(store: Path, **settings: object) -> AsyncIterator[Api]:
+    """Serve a store whose models are not loaded yet."""
+    service = create_service(
+        Settings.model_validate({"model_store": store, "threads": 1} | settings)
+    )
+    transport = httpx.ASGITransport(service.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        try:
+            yield Api(service, http)
+        finally:
+            service.registry.stop()
+            service.registry.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens on another task or thread and tells nobody."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+def assert_problem(
+    response: httpx.Response, status: int, code: str, *mentioned: str, index: int | None = None
+) -> None:
+    """The response is a complete problem document with this code, about this input."""
+    problem = json.loads(response.content)
+    assert (response.status_code, problem["code"]) == (status, code), problem
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert problem.keys() == {
+        "type", "title", "status", "detail", "instance", "code", "errors",
+    }  # fmt: skip
+    assert problem["type"] == f"urn:loyal:error:{code}"
+    assert problem["status"] == status
+    assert problem["instance"] == response.headers["X-Request-Id"]
+    assert response.headers["X-Error-Message"].isascii()
+    assert "\n" not in problem["detail"]
+    for text in mentioned:
+        assert text in problem["detail"]
+    if index is not None:
+        assert problem["errors"][0]["index"] == index

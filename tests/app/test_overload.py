@@ -1,0 +1,141 @@
+"""What happens when answers take too long or nobody waits for them any more."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from starlette.types import Message
+
+from app.batching import Batcher
+from tests.app.harness import Api, assert_problem, serving, until
+
+pytestmark = pytest.mark.anyio
+
+
+def batcher_of(api: Api) -> Batcher:
+    return api.service.registry.resolve("ner", None).batcher
+
+
+async def fill_workers(api: Api) -> list[asyncio.Task[object]]:
+    """Occupy the one place that runs and the one that is prepared."""
+    batcher = batcher_of(api)
+    tasks: list[asyncio.Task[object]] = []
+    for count in (1, 2):
+        tasks.append(asyncio.create_task(api.ner("Ion")))
+        await until(lambda count=count: batcher.batches_in_flight == count)
+    return tasks
+
+
+async def test_deadline_passed_is_504_and_leaves_the_queue(store: Path) -> None:
+    async with serving(store, request_timeout_ms=60) as api:
+        with api.workers_held():
+            response = await api.ner("Maria")
+            await until(lambda: batcher_of(api).queued_items == 0)
+
+    assert_problem(response, 504, "deadline_exceeded", "60 ms")
+
+
+async def test_client_may_shorten_the_deadline_and_the_next_request_is_served(store: Path) -> None:
+    async with serving(store) as api:
+        with api.workers_held():
+            response = await api.ner("Maria", headers={"X-Request-Timeout-Ms": "30"})
+        following = await api.ner("Maria")
+
+    assert_problem(response, 504, "deadline_exceeded", "30 ms")
+    assert following.status_code == 200
+
+
+async def test_client_may_not_lengthen_the_deadline(store: Path) -> None:
+    async with serving(store, request_timeout_ms=60) as api:
+        with api.workers_held():
+            response = await api.ner("Maria", headers={"X-Request-Timeout-Ms": "999999"})
+
+    assert_problem(response, 504, "deadline_exceeded", "60 ms")
+
+
+async def test_body_that_never_ends_meets_the_deadline(store: Path) -> None:
+    async def body() -> object:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with serving(store, request_timeout_ms=60) as api:
+        headers = {"Content-Type": "application/json"}
+        response = await api.http.post("/v1/ner", content=body(), headers=headers)
+
+    assert_problem(response, 504, "deadline_exceeded")
+
+
+async def test_full_queue_is_429_with_retry_after_and_serves_on_afterwards(store: Path) -> None:
+    async with serving(store, max_queue_items=2) as api:
+        with api.workers_held():
+            waiting = await fill_workers(api)
+            waiting.append(asyncio.create_task(api.ner(["Ion", "Maria"])))
+            await until(lambda: batcher_of(api).queued_items == 2)
+
+            refused = await api.ner("Maria")
+
+        answers = await asyncio.gather(*waiting)
+        assert_problem(refused, 429, "queue_full", "Retry-After")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 30
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        assert (await api.ner("Maria")).status_code == 200
+
+
+async def test_request_larger_than_the_queue_is_422(store: Path) -> None:
+    async with serving(store, max_queue_items=2) as api:
+        response = await api.ner(["Ion", "Maria", "Ion"])
+
+    assert_problem(response, 422, "request_too_long", "3 windows", "at most 2 windows")
+
+
+async def test_client_that_leaves_frees_its_place(store: Path) -> None:
+    async with serving(store) as api:
+        with api.workers_held():
+            waiting = await fill_workers(api)
+            left = asyncio.Event()
+            request = asyncio.create_task(post_and_leave(api, left))
+            await until(lambda: batcher_of(api).queued_items == 1)
+
+            left.set()
+            await request
+
+            await until(lambda: batcher_of(api).queued_items == 0)
+        await asyncio.gather(*waiting)
+        assert await api.total("loyal_requests_total", code="499") == 1
+        assert await api.total("loyal_rejected_total", reason="disconnected") == 1
+
+
+async def post_and_leave(api: Api, left: asyncio.Event) -> None:
+    """A connection that closes, as the server tells the application of it."""
+    body = json.dumps({"inputs": "Maria"}).encode()
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/ner",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    await api.service.app(scope, receive, send)
+
+
+async def test_order_is_kept_and_answers_are_not_mixed_up_under_concurrency(store: Path) -> None:
+    texts = ["Ion", "la Iași", "Maria Ionescu", "merge", "și București, Timișoara"]
+
+    async with serving(store, threads=2) as api:
+        alone = [(await api.ner(text)).json() for text in texts]
+        together = await asyncio.gather(*(api.ner(texts[n % 5 :]) for n in range(60)))
+
+    for n, response in enumerate(together):
+        assert response.json() == alone[n % 5 :]

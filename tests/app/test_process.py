@@ -1,0 +1,273 @@
+"""The service as a process: start, signals, exit codes, a real client."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from huggingface_hub import InferenceClient
+from huggingface_hub.errors import HfHubHTTPError
+
+from tests.tiny_package import build, edit_json, write_aliases
+
+ROOT = Path(__file__).parents[2]
+TEXT = "Maria Ionescu merge la București."
+EXIT_TIMEOUT_S = 120
+"""Only for a process that hangs: even a crowded machine needs less."""
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running service.
+
+    Attributes:
+        url: where it listens.
+        lines: what it has logged so far.
+    """
+
+    popen: subprocess.Popen[str]
+    url: str
+    lines: list[dict[str, object]] = field(default_factory=list)
+
+    def events(self) -> list[object]:
+        return [line["event"] for line in self.lines]
+
+
+def command(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m app` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=EXIT_TIMEOUT_S,
+        check=False,
+    )
+
+
+def environment(**settings: object) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name[:6] != "LOYAL_"}
+    return inherited | {f"LOYAL_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def running(store: Path, **settings: object) -> Iterator[Process]:
+    """Start a service on a free port; ready when this returns, killed if it outlives the test."""
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "app", "serve", "--port", "0"],
+        cwd=ROOT,
+        env=environment(model_store=store, threads=1, **{"drain_delay_s": 0} | settings),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert popen.stdout is not None
+    ready = threading.Event()
+    lines: list[dict[str, object]] = []
+
+    def read() -> None:
+        for text in popen.stdout or ():
+            lines.append(json.loads(text))
+            if lines[-1]["event"] == "model_ready":
+                ready.set()
+        ready.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        assert ready.wait(EXIT_TIMEOUT_S)
+        port = next(line["port"] for line in lines if line["event"] == "listening")
+        yield Process(popen, f"http://127.0.0.1:{port}", lines)
+    finally:
+        popen.kill()
+        popen.wait()
+        reader.join()
+        popen.stdout.close()
+
+
+def test_hugging_face_client_works_unchanged(store: Path) -> None:
+    with running(store) as process:
+        client = InferenceClient(model=f"{process.url}/v1/ner")
+
+        entities = client.token_classification(TEXT)
+        words = client.token_classification(TEXT, aggregation_strategy="none", ignore_labels=["O"])
+        with pytest.raises(HfHubHTTPError, match="an input is empty"):
+            client.token_classification("")
+
+    assert [(e.entity_group, e.word, e.start, e.end) for e in entities] == [
+        ("PERSON", "Maria Ionescu", 0, 13),
+        ("GPE", "București", 23, 32),
+    ]
+    assert [word.word for word in words] == ["Maria", "Ionescu", "București"]
+
+
+def test_output_is_json_lines_and_exit_is_clean(store: Path) -> None:
+    with running(store) as process:
+        httpx.get(f"{process.url}/readyz").raise_for_status()
+        process.popen.send_signal(signal.SIGTERM)
+
+        assert process.popen.wait(EXIT_TIMEOUT_S) == 0
+
+    events = ["listening", "model_ready", "request", "draining", "stopped"]
+    assert process.events() == events
+
+
+def test_interrupt_from_the_keyboard_does_not_wait_for_the_drain_delay(store: Path) -> None:
+    with running(store, drain_delay_s=600) as process:
+        process.popen.send_signal(signal.SIGINT)
+
+        assert process.popen.wait(EXIT_TIMEOUT_S) == 0
+
+
+def test_no_request_is_lost_when_the_service_is_told_to_stop(store: Path) -> None:
+    """Clients send without pause until an answer tells them to go elsewhere, as proxies do."""
+    statuses: list[int] = []
+    failures: list[Exception] = []
+
+    def send_until_told_to_close(url: str) -> None:
+        with httpx.Client(timeout=EXIT_TIMEOUT_S) as client:
+            while True:
+                try:
+                    response = client.post(f"{url}/v1/ner", json={"inputs": [TEXT] * 4})
+                except httpx.HTTPError as error:
+                    failures.append(error)
+                    return
+                statuses.append(response.status_code)
+                if response.headers.get("Connection") == "close":
+                    return
+
+    with running(store, drain_delay_s=1) as process:
+        clients = [
+            threading.Thread(target=send_until_told_to_close, args=[process.url]) for _ in range(4)
+        ]
+        for client in clients:
+            client.start()
+        while len(statuses) < 40 and not failures:
+            clients[0].join(0.01)
+        process.popen.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join()
+        exit_code = process.popen.wait(EXIT_TIMEOUT_S)
+
+    assert failures == []
+    assert set(statuses) == {200}
+    assert exit_code == 0
+
+
+def test_draining_service_reports_not_ready_before_it_stops(store: Path) -> None:
+    with running(store, drain_delay_s=600) as process:
+        process.popen.send_signal(signal.SIGTERM)
+        while "draining" not in process.events():
+            httpx.get(f"{process.url}/livez").raise_for_status()
+
+        ready = httpx.get(f"{process.url}/readyz")
+        answer = httpx.post(f"{process.url}/v1/ner", json={"inputs": TEXT})
+        process.popen.send_signal(signal.SIGTERM)
+
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        assert answer.status_code == 200
+        assert process.popen.wait(EXIT_TIMEOUT_S) == 0
+
+
+def test_port_in_use_is_one_clear_line(store: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = command("serve", "--port", port, model_store=store)
+
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: cannot listen on 127.0.0.1 port {port}: Address already in use")
+
+
+def test_missing_store_is_one_clear_line(tmp_path: Path) -> None:
+    result = command("serve", model_store=tmp_path / "nowhere", port=0)
+
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert "nowhere is missing; set LOYAL_MODEL_STORE" in line
+
+
+def test_missing_engine_is_one_clear_line(store: Path) -> None:
+    code = (
+        "import sys; sys.modules['onnxruntime'] = None; "
+        "from app.__main__ import main; sys.exit(main(['serve', '--port', '0']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(model_store=store),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert "pip install 'loyal[cpu]'" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "mentioned"),
+    [
+        (["serve"], {"prot": 1}, "LOYAL_PROT is not a setting; known are LOYAL_DRAIN_DELAY_S"),
+        (["serve"], {"port": "http"}, "LOYAL_PORT: input should be a valid integer"),
+        (["serve"], {"port": 70000}, "LOYAL_PORT: input should be less than or equal to 65535"),
+        (["serve", "--port", "-1"], {}, "--port: input should be greater than or equal to 0"),
+        (["serve"], {"provider": "tpu"}, "LOYAL_PROVIDER: input should be 'auto', 'cpu' or 'cuda'"),
+        (["check"], {"threads": -1}, "LOYAL_THREADS"),
+    ],
+)
+def test_wrong_setting_is_one_clear_line_and_exit_code_2(
+    arguments: list[str], settings: dict[str, object], mentioned: str
+) -> None:
+    result = command(*arguments, **settings)
+
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert mentioned in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["serve", "--color"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert command(*arguments).returncode == 2
+
+
+def test_check_reports_each_package_and_fails_if_one_does(store: Path) -> None:
+    edit_json(build(store, model="faulty") / "manifest.json", contract_version=99)
+
+    result = command("check", "--model-store", store)
+
+    faulty, sound = map(json.loads, result.stdout.splitlines())
+    assert result.returncode == 1
+    assert (faulty["package"], faulty["ok"]) == ("ner/faulty/1", False)
+    assert "contract_version is 99" in faulty["reason"]
+    assert (sound["package"], sound["ok"]) == ("ner/tiny:1", True)
+
+
+def test_check_takes_single_packages(store: Path) -> None:
+    result = command("check", store / "ner" / "tiny" / "1")
+
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["ok"]
+
+
+def test_broken_default_does_not_end_the_service(store: Path) -> None:
+    build(store, model="sound")
+    write_aliases(store, default="gone")
+
+    with running(store) as process:
+        ready = httpx.get(f"{process.url}/readyz")
+        answer = httpx.post(f"{process.url}/v1/ner", json={"inputs": "Ion", "model": "sound"})
+
+    assert (ready.status_code, answer.status_code) == (503, 200)

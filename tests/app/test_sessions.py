@@ -1,0 +1,80 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from app.contract.errors import PackageError
+from app.errors import StartupError
+from app.sessions import OnnxSession, choose_providers, usable_cores
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 10**9),
+        ({"cpu.max": "max 100000"}, 10**9),
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 10**9),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+    ],
+    ids=str,
+)
+def test_usable_cores_heed_affinity_and_the_containers_quota(
+    tmp_path: Path, files: dict[str, str], cores: int
+) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_text(content + "\n")
+
+    assert usable_cores(tmp_path) == min(cores, len(os.sched_getaffinity(0)))
+
+
+def test_gpu_that_is_not_there_is_refused() -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+
+    with pytest.raises(StartupError, match="LOYAL_PROVIDER is cuda"):
+        choose_providers("cuda")
+    assert choose_providers("auto") == ["CPUExecutionProvider"]
+
+
+def test_token_types_are_zeros_where_the_graph_asks_for_them(tmp_path: Path) -> None:
+    """The graph adds all its inputs up, so ids of 5 and a mask of 1 give 6 with token types 0."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    nodes = [
+        helper.make_node("Sum", [f"{name}_f" for name in names], ["sum"]),
+        *(helper.make_node("Cast", [n], [f"{n}_f"], to=TensorProto.FLOAT) for n in names),
+        helper.make_node("Unsqueeze", ["sum", "axis"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        [*nodes[1:4], nodes[0], nodes[4]],
+        "sum",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "m"]) for name in names],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", "m", 1])],
+        [helper.make_tensor("axis", TensorProto.INT64, [1], [2])],
+    )
+    path = tmp_path / "model.onnx"
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+    session = OnnxSession(path, provider="cpu")
+    ids = np.full((2, 3), 5, np.int64)
+
+    outputs = session({"input_ids": ids, "attention_mask": ids // 5})
+
+    assert (session.provider, session.width) == ("CPUExecutionProvider", 1)
+    assert (outputs["logits"] == 6).all()
+
+
+def test_file_that_is_no_graph_is_a_fault_of_the_package(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"not a graph")
+
+    with pytest.raises(PackageError, match=r"model\.onnx is not a graph"):
+        OnnxSession(path, provider="cpu")

@@ -1,0 +1,30 @@
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.tiny_package import build, write_aliases
+
+# A crowded machine must not fail a test of behaviour.
+hypothesis.settings.register_profile("loyal", deadline=None)
+hypothesis.settings.load_profile("loyal")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def pristine_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pristine")
+    build(folder)
+    write_aliases(folder, default="tiny")
+    return folder
+
+
+@pytest.fixture
+def store(pristine_store: Path, tmp_path: Path) -> Path:
+    """A model store with one package, `ner/tiny:1`, which is the default; free to be changed."""
+    return Path(shutil.copytree(pristine_store, tmp_path / "store"))

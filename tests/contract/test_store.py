@@ -1,0 +1,63 @@
+"""The packages committed to `model_store/`: they are what users run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.contract.golden import read_golden, replay
+from app.contract.manifest import CARD, EVALUATION
+from app.contract.pipeline import Package, predict_logits, run_windows
+from app.sessions import OnnxSession
+
+STORE = Path(__file__).parents[2] / "model_store"
+PACKAGES = sorted(path.parent for path in STORE.glob("*/*/*/manifest.json"))
+
+INT8_MEAN_SHIFT = 0.15
+"""Dynamic int8 scales activations by the whole batch, so padding and neighbours move the logits:
+mean absolute move allowed, in logits. Words whose label may change: 2 %."""
+INT8_CHANGED_LABELS = 0.02
+
+
+@pytest.fixture(params=PACKAGES, ids=lambda path: "/".join(path.parts[-3:]))
+def package(request: pytest.FixtureRequest) -> Package:
+    return Package.load(request.param)
+
+
+def test_the_store_is_not_empty() -> None:
+    assert PACKAGES
+
+
+def test_a_package_replays_its_golden_examples(package: Package) -> None:
+    replay(package, OnnxSession(package.model_path, provider="cpu"))
+
+
+def test_a_package_has_card_and_evaluation_with_intervals(package: Package) -> None:
+    assert {CARD, EVALUATION} <= package.manifest.files.keys()
+    assert package.manifest.quality
+    for score in package.manifest.quality.values():
+        assert score.low <= score.value <= score.high
+        assert score.n > 0
+
+
+def test_batched_answers_stay_within_a_bound_of_single_ones(package: Package) -> None:
+    session = OnnxSession(package.model_path, provider="cpu")
+    pad_id = package.manifest.encoder.pad_id
+    texts = [example.text for example in read_golden(package.path).examples]
+
+    batched = [
+        outputs[0] for _, outputs in predict_logits(package.encoder, session, texts, pad_id=pad_id)
+    ]
+
+    encoded = [package.encoder.encode([text])[0] for text in texts]
+    single = [run_windows(text.windows[:1], session, pad_id=pad_id)[0] for text in encoded]
+    moved = np.concatenate([np.abs(a - b).ravel() for a, b in zip(batched, single, strict=True)])
+    changed = np.concatenate(
+        [a.argmax(-1) != b.argmax(-1) for a, b in zip(batched, single, strict=True)]
+    )
+    if package.manifest.precision == "int8":
+        assert moved.mean() <= INT8_MEAN_SHIFT
+        assert changed.mean() <= INT8_CHANGED_LABELS
+    else:
+        assert moved.max() <= 1e-3
+        assert not changed.any()

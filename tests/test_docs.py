@@ -1,0 +1,53 @@
+"""README.md names every setting, error code and metric in a table, and none that does not exist."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from app.errors import CODES
+from app.metrics import Metrics
+from app.settings import OTHERS, PREFIX, Settings
+
+README = Path(__file__).parent.parent / "README.md"
+SETTINGS = {PREFIX + name.upper(): field for name, field in Settings.model_fields.items()}
+METRICS = {
+    family.name + ("_total" if family.type == "counter" else "")
+    for family in Metrics().registry.collect()
+    if family.name.startswith("loyal_")
+}
+
+
+@cache
+def table_rows() -> dict[str, str]:
+    """Row of each name that a table's first column shows in backticks."""
+    rows: dict[str, str] = {}
+    for line in README.read_text(encoding="utf-8").splitlines():
+        if line.startswith("|"):
+            first_column = line.split("|")[1]
+            rows |= dict.fromkeys(re.findall(r"`(\w+)", first_column), line)
+    return rows
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_setting_is_documented_with_its_default(name: str) -> None:
+    assert name in table_rows()
+    assert f"`{SETTINGS[name].default}`" in table_rows()[name]
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_error_code_is_documented_with_its_status(code: str) -> None:
+    assert code in table_rows()
+    assert str(CODES[code][0]) in table_rows()[code]
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_metric_is_documented(name: str) -> None:
+    assert name in table_rows()
+
+
+def test_nothing_is_documented_that_does_not_exist() -> None:
+    prefixed = {name for name in table_rows() if name.startswith((PREFIX, PREFIX.lower()))}
+
+    assert prefixed <= SETTINGS.keys() | OTHERS | METRICS

@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+
+from training.losses import hidden_cosine, soft_cross_entropy
+
+
+def test_soft_cross_entropy_equals_its_formula_by_hand() -> None:
+    """Teacher (1/2, 1/2), student (3/4, 1/4), T = 1: KL = ln 2 - (ln 3) / 2 = 0.14384."""
+    student = torch.log(torch.tensor([[0.75, 0.25]]))
+    teacher = torch.log(torch.tensor([[0.5, 0.5]]))
+
+    loss = soft_cross_entropy(student, teacher, temperature=1.0)
+
+    assert loss.item() == pytest.approx(math.log(2) - math.log(3) / 2, abs=1e-6)
+
+
+def test_soft_cross_entropy_averages_rows_and_scales_by_squared_temperature() -> None:
+    student, teacher = torch.randn(7, 5), torch.randn(7, 5)
+    p, q = torch.softmax(teacher / 3, -1), torch.softmax(student / 3, -1)
+
+    loss = soft_cross_entropy(student, teacher, temperature=3.0)
+
+    assert loss.item() == pytest.approx(9 * (p * (p / q).log()).sum(-1).mean().item(), rel=1e-4)
+
+
+def test_soft_cross_entropy_trains_the_student_only() -> None:
+    student, teacher = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3, requires_grad=True)
+
+    soft_cross_entropy(student, teacher, temperature=2.0).backward()
+
+    assert student.grad is not None
+    assert teacher.grad is None
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_soft_cross_entropy_refuses_a_temperature_that_is_not_positive(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature must be > 0"):
+        soft_cross_entropy(torch.zeros(1, 2), torch.zeros(1, 2), temperature=temperature)
+
+
+def test_soft_cross_entropy_refuses_other_shapes() -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        soft_cross_entropy(torch.zeros(1, 2), torch.zeros(1, 3), temperature=1.0)
+
+
+def test_hidden_cosine_is_0_for_the_same_direction_and_2_for_the_opposite() -> None:
+    hidden = torch.randn(4, 8)
+
+    assert hidden_cosine(3 * hidden, hidden).item() == pytest.approx(0, abs=1e-6)
+    assert hidden_cosine(-hidden, hidden).item() == pytest.approx(2, abs=1e-6)

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from tests.training.tiny_corpus import recipe_content, write_recipe
+from training.errors import RecipeError
+from training.recipe import load_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").rglob("*.yaml"))
+
+
+def test_there_are_recipes() -> None:
+    assert RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_validates(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_five_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["seed"] = -1
+    content["surprise"] = True
+    content["dev"]["split"] = "test[:60%]"
+    content["teacher"]["stages"][0]["learning_rate"] = 2
+    content["student"]["layers"] = [2, 1]
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write_recipe(tmp_path, content))
+
+    message = str(caught.value)
+    assert "5 mistake(s)" in message
+    for place in ("seed", "surprise", "dev", "teacher.stages.0.learning_rate", "student.layers"):
+        assert f"  {place}: " in message
+
+
+def test_training_on_the_development_part_is_refused(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["student"]["stages"][0]["data"] = [{"corpus": "ronec", "split": "valid[:61%]"}]
+
+    with pytest.raises(RecipeError, match=r"student.stages.0 trains on ronec valid\[:61%\], which"):
+        load_recipe(write_recipe(tmp_path, content))
+
+
+def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, recipe_content(tmp_path))
+    path.write_text(path.read_text(encoding="utf-8") + "seed: 2\n", encoding="utf-8")
+
+    with pytest.raises(RecipeError, match=r"line \d+: key 'seed' is given twice"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("text", ["- a list", "", "name: [", "\x00"])
+def test_a_file_that_is_no_mapping_is_refused_in_one_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
+        load_recipe(path)
+
+
+def test_a_missing_golden_file_is_refused(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path) | {"golden": "nowhere.txt"}
+
+    with pytest.raises(RecipeError, match=r"nowhere\.txt is not there"):
+        load_recipe(write_recipe(tmp_path, content))
+
+
+def test_an_encoder_is_a_source_or_a_pretraining_never_both(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["encoder"]["source"] = "dumitrescustefan/bert-base-romanian-cased-v1"
+    with pytest.raises(RecipeError, match="give either source or pretrain"):
+        load_recipe(write_recipe(tmp_path, content))
+
+    del content["encoder"]["pretrain"]
+    assert load_recipe(write_recipe(tmp_path, content)).encoder.source
+
+
+def test_a_teacher_does_not_learn_from_a_teacher(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["teacher"]["stages"][0]["data"][0]["labels"] = "teacher"
+
+    with pytest.raises(RecipeError, match="a teacher learns from gold labels only"):
+        load_recipe(write_recipe(tmp_path, content))

@@ -1,0 +1,186 @@
+"""The whole road on a tiny written corpus: raw text to a served package."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.contract.golden import read_golden, replay
+from app.contract.manifest import MODEL, read_manifest
+from app.contract.pipeline import Package, predict
+from app.sessions import OnnxSession
+from tests.training.tiny_corpus import recipe_content, write_base, write_corpora, write_recipe
+from training.__main__ import main
+from training.datasets import read_split
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A finished road."""
+
+    root: Path
+    recipe: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs" / "tiny"
+
+    def command(self, *words: str) -> list[str]:
+        return [
+            *words,
+            str(self.recipe),
+            *("--data-dir", str(self.root / "data")),
+            *("--work-dir", str(self.root / "runs")),
+            *("--store", str(self.store)),
+        ]
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
+    root = tmp_path_factory.mktemp("road")
+    write_corpora(root / "data")
+    recipe = write_recipe(root / "recipe", recipe_content(write_base(root / "base")))
+    road = Walked(root, recipe)
+    assert main(road.command("run")) == 0
+    return road
+
+
+@pytest.mark.parametrize(
+    ("model", "precision"), [("teacher-tiny", "fp32"), ("distil-tiny", "int8")]
+)
+def test_registered_packages_load_and_replay_in_the_service(
+    walked: Walked, model: str, precision: str
+) -> None:
+    package = Package.load(walked.store / "ner" / model / "1")
+
+    replay(package, OnnxSession(package.model_path, provider="cpu"))
+
+    assert package.manifest.precision == precision
+    assert len(read_golden(package.path).examples) == 2
+
+
+def test_the_student_answers_a_sentence_it_never_saw(walked: Walked) -> None:
+    package = Package.load(walked.store / "ner" / "distil-tiny" / "1")
+    text = "Maria Radu a plecat ieri din Sibiu."
+
+    answer = predict(package, OnnxSession(package.model_path, provider="cpu"), [text])[0]
+
+    assert [(e.label, text[e.start : e.end]) for e in answer] == [
+        ("PERSON", "Maria Radu"),
+        ("GPE", "Sibiu"),
+    ]
+
+
+def test_what_was_evaluated_is_what_is_served(walked: Walked) -> None:
+    package = Package.load(walked.store / "ner" / "distil-tiny" / "1")
+    dev = read_split(walked.root / "data", "ronec", "valid[60%:]")
+
+    answers = predict(
+        package,
+        OnnxSession(package.model_path, provider="cpu"),
+        [sentence.text for sentence in dev],
+    )
+
+    right = sum(
+        {(e.label, sentence.text[e.start : e.end]) for e in answer}
+        == {
+            ("PERSON", " ".join(sentence.words[:2])),
+            ("GPE", sentence.words[-2]),
+        }
+        for sentence, answer in zip(dev, answers, strict=True)
+    )
+    score = package.manifest.quality["strict_f1_running_text"]
+    assert score.n == 2 * len(dev)
+    assert (score.value == 1.0) is (right == len(dev))
+
+
+def test_the_student_reports_its_loyalty_and_its_teacher(walked: Walked) -> None:
+    student = read_manifest(walked.store / "ner" / "distil-tiny" / "1")
+
+    assert student.teacher == "ner/teacher-tiny:1"
+    assert set(student.loyalty) == {
+        "label_loyalty",
+        "probability_loyalty",
+        "probability_loyalty_base2",
+        "span_loyalty",
+    }
+
+
+def test_the_aliases_point_to_student_and_teacher(walked: Walked) -> None:
+    aliases = json.loads((walked.store / "ner" / "aliases.json").read_text(encoding="utf-8"))
+
+    assert aliases == {"default": "distil-tiny", "teacher": "teacher-tiny"}
+
+
+def test_a_report_is_written_with_its_picture(walked: Walked) -> None:
+    report = (walked.runs / "report.md").read_text(encoding="utf-8")
+
+    assert "student, int8" in report
+    assert (walked.runs / "report.png").stat().st_size > 1000
+    assert json.loads((walked.runs / "report.json").read_text(encoding="utf-8"))["histories"]
+
+
+def test_a_second_run_repeats_nothing_and_registers_no_second_version(walked: Walked) -> None:
+    before = {path: path.stat().st_mtime_ns for path in walked.runs.rglob("done.json")}
+
+    assert main(walked.command("run")) == 0
+
+    assert {path: path.stat().st_mtime_ns for path in walked.runs.rglob("done.json")} == before
+    assert [path.name for path in (walked.store / "ner" / "distil-tiny").iterdir()] == ["1"]
+
+
+def test_a_lost_step_is_done_again_from_the_steps_before_it(walked: Walked) -> None:
+    original = walked.store / "ner" / "distil-tiny" / "1" / MODEL
+    shutil.rmtree(next(walked.runs.glob("export-*")))
+
+    assert main(walked.command("run", "--until", "export")) == 0
+
+    again = next(walked.runs.glob("export-*")) / "student.onnx"
+    assert again.read_bytes() == original.read_bytes()
+
+
+def test_nothing_unfinished_stays_in_the_store(walked: Walked) -> None:
+    assert [path for path in walked.store.rglob("*") if path.name.startswith(".")] == []
+
+
+def test_registered_packages_compare_in_one_table(
+    walked: Walked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packages = [str(walked.store / "ner" / name / "1") for name in ("teacher-tiny", "distil-tiny")]
+
+    assert main(["compare", *packages]) == 0
+
+    header, _, teacher, student = capsys.readouterr().out.splitlines()
+    assert "strict_f1" in header
+    assert teacher.startswith("| ner/teacher-tiny:1 | fp32 |")
+    assert student.startswith("| ner/distil-tiny:1 | int8 |")
+
+
+def test_a_malformed_corpus_stops_the_road_before_it_trains(
+    walked: Walked, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(walked.root / "data", data)
+    (data / "ronec" / "valid.json").write_text('[\n{"id": 1}]', encoding="utf-8")
+    command = ["run", str(walked.recipe), "--data-dir", str(data), "--work-dir", str(tmp_path)]
+
+    assert main(command) == 1
+
+    assert "valid.json:2: record 0: no ner_tags and no tokens" in caplog.text
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_a_missing_data_directory_is_one_clear_line(
+    walked: Walked, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["run", str(walked.recipe), "--data-dir", str(tmp_path / "nowhere")]) == 1
+
+    assert "no such folder of corpora; name one with --data-dir or LOYAL_DATA" in caplog.text

@@ -1,0 +1,120 @@
+"""`python -m training`: from recipe to registered package."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from training.errors import TrainingError
+from training.recipe import Recipe, load_recipe
+
+logger = logging.getLogger("training")
+STEP_NAMES = ("encoder", "teacher", "student", "export", "evaluate", "register")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run it.
+
+    Returns:
+        0 if all went well, 1 if a step or check failed (2, from argparse: wrong usage).
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    try:
+        return options.command(options)
+    except TrainingError as error:
+        logger.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        logger.error("interrupted; the same command goes on from the last checkpoint")
+        return 1
+
+
+def _validate(options: argparse.Namespace) -> int:
+    failed = 0
+    for path in options.recipes:
+        try:
+            recipe = load_recipe(path)
+            _print({"recipe": str(path), "ok": True, "name": recipe.name, "task": recipe.task})
+        except TrainingError as error:
+            logger.error("%s", error)
+            failed += 1
+    return 1 if failed else 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    return _walk(options, load_recipe(options.recipe), options.until)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    return _walk(options, load_recipe(options.recipe), "evaluate")
+
+
+def _register(options: argparse.Namespace) -> int:
+    return _walk(options, load_recipe(options.recipe), "register")
+
+
+def _walk(options: argparse.Namespace, recipe: Recipe, until: str) -> int:
+    from training.run import Road  # heavy: torch and transformers
+
+    road = Road(recipe, _data_dir(options.data_dir), options.work_dir, options.store)
+    _print(road.run(until))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from training.compare import compare
+
+    sys.stdout.write(compare(options.packages))
+    return 0
+
+
+def _data_dir(given: Path | None) -> Path:
+    """--data-dir, else $LOYAL_DATA, else ../shared/data."""
+    path = given or Path(os.environ.get("LOYAL_DATA", "../shared/data"))
+    if not path.is_dir():
+        raise TrainingError(
+            f"{path}: no such folder of corpora; name one with --data-dir or LOYAL_DATA"
+        )
+    return path
+
+
+def _print(content: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description="Distil, quantize, measure and register students.",
+        epilog="example: python -m training run training/recipes/ner-distil-ro.yaml",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    validate = commands.add_parser("validate", help="check recipes, all mistakes at once")
+    validate.add_argument("recipes", nargs="+", type=Path)
+    validate.set_defaults(command=_validate)
+
+    road = argparse.ArgumentParser(add_help=False)
+    road.add_argument("recipe", type=Path)
+    road.add_argument("--data-dir", type=Path, help="corpora; default $LOYAL_DATA, ../shared/data")
+    road.add_argument("--work-dir", type=Path, default=Path("runs"), help="intermediate results")
+    road.add_argument("--store", type=Path, default=Path("model_store"), help="model store")
+    run = commands.add_parser("run", parents=[road], help="walk the road; finished steps are kept")
+    run.add_argument("--until", choices=STEP_NAMES, default=STEP_NAMES[-1], help="last step")
+    run.set_defaults(command=_run)
+    evaluate = commands.add_parser("evaluate", parents=[road], help="run up to the evaluation")
+    evaluate.set_defaults(command=_evaluate)
+    register = commands.add_parser("register", parents=[road], help="run up to the registration")
+    register.set_defaults(command=_register)
+
+    compare = commands.add_parser("compare", help="a table of registered packages")
+    compare.add_argument("packages", nargs="+", type=Path, help="model_store/TASK/MODEL/VERSION")
+    compare.set_defaults(command=_compare)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

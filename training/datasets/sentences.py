@@ -1,0 +1,46 @@
+"""Unlabelled sentences cut out of raw text, for a teacher to label."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.contract.tokenization import SubwordTokenizer, Word
+from training.datasets.examples import TaggedSentence
+from training.datasets.raw_text import read_lines, stable_fraction
+from training.errors import DataError
+
+_BOUNDARY = re.compile(r"(?<=[.!?…])[\"”»)]*\s+(?=[\"„«(]*[A-ZĂÂÎȘȚ])")
+MIN_WORDS, MAX_WORDS = 5, 60
+
+
+def read_sentences(
+    folder: Path, shares: dict[str, float], *, count: int, tokenizer: SubwordTokenizer
+) -> list[TaggedSentence]:
+    """Choose `count` sentences by the hash of their text, whatever order they come in.
+
+    Args:
+        folder: raw-text shards (training.datasets.raw_text).
+        shares: source -> share of its lines.
+        count: sentences wanted.
+        tokenizer: cuts them into words.
+
+    Raises:
+        DataError: the text holds fewer.
+    """
+    found = {
+        sentence
+        for line in read_lines(folder, shares)
+        for sentence in _BOUNDARY.split(line.text)
+        if MIN_WORDS <= sentence.count(" ") + 1 <= MAX_WORDS and not line.is_dev
+    }
+    if len(found) < count:
+        raise DataError(f"{folder}: {len(found)} sentences, the recipe wants {count}")
+    chosen = sorted(found, key=stable_fraction)[:count]
+    return [_as_words(encoded.text, encoded.words) for encoded in tokenizer.encode(chosen)]
+
+
+def _as_words(text: str, words: Sequence[Word]) -> TaggedSentence:
+    surfaces = tuple(text[word.start : word.end] for word in words)
+    following = [*(word.start for word in words[1:]), len(text)]
+    space_after = tuple(start > word.end for word, start in zip(words, following, strict=True))
+    return TaggedSentence(surfaces, None, space_after)

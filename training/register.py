@@ -1,0 +1,118 @@
+"""Drafts to packages of the store: assembled aside, verified as the service would, renamed once."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.contract.encoding import load_encoder
+from app.contract.errors import ContractError
+from app.contract.golden import FP32_TOLERANCE, INT8_TOLERANCE, record, replay
+from app.contract.manifest import (
+    ALIASES,
+    CARD,
+    CONTRACT_VERSION,
+    EVALUATION,
+    GOLDEN,
+    MODEL,
+    TOKENIZER,
+    Manifest,
+    sha256,
+    write_manifest,
+)
+from app.contract.pipeline import Package
+from training.card import write_card
+from training.errors import StepError
+from training.evaluate import Record
+from training.files import write_text
+from training.runners import onnx_runner
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A model ready to be registered.
+
+    Attributes:
+        model: ONNX file.
+        tokenizer: tokenizer.json.
+        fields: the manifest, but for version, created, contract_version and files.
+        evaluation: content of eval.json.
+        data_notes: for the card.
+    """
+
+    model: Path
+    tokenizer: Path
+    fields: dict[str, object]
+    evaluation: Record
+    data_notes: str
+
+
+def register(draft: Draft, store: Path, *, golden_texts: list[str]) -> Path:
+    """Write the next version of a model, or find that the newest one already is this draft.
+
+    Returns:
+        The package folder.
+
+    Raises:
+        StepError: the assembled package does not pass the checks of the service, or the disk is
+            full; the store is left as it was.
+    """
+    home = store / str(draft.fields["task"]) / str(draft.fields["model"])
+    home.mkdir(parents=True, exist_ok=True)
+    versions = sorted(int(p.name) for p in home.iterdir() if p.name.isdigit())
+    if versions and sha256(home / str(versions[-1]) / MODEL) == sha256(draft.model):
+        return home / str(versions[-1])
+    version = versions[-1] + 1 if versions else 1
+    # The loader reads task, model and version off the path, so the draft is built at that depth.
+    aside = Path(tempfile.mkdtemp(prefix=".register-", dir=store))
+    package = aside / home.parent.name / home.name / str(version)
+    try:
+        package.mkdir(parents=True)
+        _assemble(draft, package, version, golden_texts)
+        _sync(package)
+        package.rename(home / str(version))
+    except (ContractError, OSError) as error:
+        raise StepError(f"{home.name}:{version} was not registered: {error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return home / str(version)
+
+
+def set_aliases(store: Path, task: str, **aliases: str) -> None:
+    """Point aliases (default, teacher) of a task to models; the others stay."""
+    path = store / task / ALIASES
+    current = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_text(path, json.dumps(current | aliases, indent=2) + "\n")
+
+
+def _assemble(draft: Draft, package: Path, version: int, golden_texts: list[str]) -> None:
+    shutil.copyfile(draft.model, package / MODEL)
+    shutil.copyfile(draft.tokenizer, package / TOKENIZER)
+    (package / EVALUATION).write_text(
+        json.dumps(draft.evaluation, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    fields = draft.fields | {
+        "contract_version": CONTRACT_VERSION,
+        "version": version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    pending = dict.fromkeys((MODEL, GOLDEN), "0" * 64)
+    manifest = Manifest.model_validate(fields | {"files": pending})
+    run = onnx_runner(package / MODEL)
+    tolerance = INT8_TOLERANCE if manifest.precision == "int8" else FP32_TOLERANCE
+    unfinished = Package(package, manifest, load_encoder(package, manifest))
+    golden = record(unfinished, run, golden_texts, tolerance=tolerance)
+    (package / GOLDEN).write_text(golden.model_dump_json() + "\n", encoding="utf-8")
+    write_card(package / CARD, manifest, draft.evaluation, draft.data_notes)
+    files = {path.name: sha256(path) for path in sorted(package.iterdir())}
+    write_manifest(package, manifest.model_copy(update={"files": files}))
+    replay(Package.load(package), run)
+
+
+def _sync(package: Path) -> None:
+    for path in package.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
