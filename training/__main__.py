@@ -7,11 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+from app.contract.errors import ContractError
 from training.errors import TrainingError
-from training.recipe import Recipe, load_recipe
+from training.recipe import STEPS, Recipe, load_recipe
 
 logger = logging.getLogger("training")
-STEP_NAMES = ("encoder", "teacher", "student", "export", "evaluate", "register")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     try:
         return options.command(options)
-    except TrainingError as error:
+    except (TrainingError, ContractError, OSError) as error:
         logger.error("%s", error)
         return 1
     except KeyboardInterrupt:
@@ -103,11 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     road.add_argument("--work-dir", type=Path, default=Path("runs"), help="intermediate results")
     road.add_argument("--store", type=Path, default=Path("model_store"), help="model store")
     run = commands.add_parser("run", parents=[road], help="walk the road; finished steps are kept")
-    run.add_argument("--until", choices=STEP_NAMES, default=STEP_NAMES[-1], help="last step")
+    run.add_argument("--until", choices=STEPS, default=STEPS[-1], help="last step")
     run.set_defaults(command=_run)
     evaluate = commands.add_parser("evaluate", parents=[road], help="run up to the evaluation")
     evaluate.set_defaults(command=_evaluate)
-    register = commands.add_parser("register", parents=[road], help="run up to the registration")
+    register = commands.add_parser(
+        "register", parents=[road], help="the same as run: steps that are done are found again"
+    )
     register.set_defaults(command=_register)
 
     compare = commands.add_parser("compare", help="a table of registered packages")

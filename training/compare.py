@@ -34,6 +34,7 @@ def compare(packages: Sequence[Path]) -> str:
                 f"texts/s at {size}": f"{speed['texts_per_second']} ({speed['ratio']}x)"
                 for size, speed in evaluation["speed"].items()
             }
+            | {"measured on": evaluation["hardware"]}
         )
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]

@@ -76,6 +76,7 @@ def distill(
         losses=losses,
         evaluate=None,
         checkpoint=checkpoint,
+        seed=seed,
         title=title,
     )
 

@@ -17,7 +17,6 @@ from training.datasets.examples import TaggedSentence
 from training.loyalty import label_loyalty, probability_loyalty
 from training.metrics import Span, strict_f1
 
-
 Record = dict[str, Any]
 """Content of eval.json, or a part of it."""
 

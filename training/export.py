@@ -79,15 +79,20 @@ def store_fp16(source: Path, target: Path) -> None:
     """Copy an fp32 graph with its matrices stored in fp16 and cast back at load.
 
     The file halves; the arithmetic stays fp32 (onnxruntime folds the casts at load).
+
+    Raises:
+        StepError: a weight is too large for fp16.
     """
-    graph = onnx.load(source).graph
+    model = onnx.load(source)
+    graph = model.graph
     casts = []
     for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
             continue
-        half = numpy_helper.from_array(
-            numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}_fp16"
-        )
+        values = numpy_helper.to_array(tensor).astype(np.float16)
+        if not np.isfinite(values).all():
+            raise StepError(f"{source}: {tensor.name} has weights beyond the range of fp16")
+        half = numpy_helper.from_array(values, f"{tensor.name}_fp16")
         casts.append(
             onnx.helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT)
         )
@@ -96,8 +101,6 @@ def store_fp16(source: Path, target: Path) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    model = onnx.load(source, load_external_data=False)
-    model.graph.CopyFrom(graph)
     onnx.checker.check_model(model)
     onnx.save(model, target)
 

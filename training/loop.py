@@ -7,7 +7,6 @@ batches the uninterrupted run would have seen.
 import json
 import logging
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.errors import StepError
-from training.files import write_text
+from training.files import replace, write_text
 
 logger = logging.getLogger(__name__)
 Batch = TypeVar("Batch")
@@ -71,6 +70,7 @@ def fit(
     losses: Callable[[Batch], dict[str, Tensor]],
     evaluate: Callable[[], dict[str, float]] | None,
     checkpoint: Path,
+    seed: int,
     title: str,
 ) -> list[dict[str, float]]:
     """Train `module` in place, resuming from `checkpoint` if it exists.
@@ -82,6 +82,7 @@ def fit(
         losses: batch -> named scalars; their sum is minimized, "total" must not be a name.
         evaluate: called in eval mode without gradients; its numbers go into the history.
         checkpoint: file for the state; its history also goes to `history.json` beside it.
+        seed: of dropout.
         title: what the progress bar says.
 
     Returns:
@@ -99,6 +100,10 @@ def fit(
     since_evaluation = 0
     started = saved = time.monotonic()
     module.train()
+    kept = (
+        f"the last good checkpoint stays in {checkpoint.parent}; a lower learning_rate than "
+        f"{settings.learning_rate} starts the step anew beside it"
+    )
     steps = tqdm(
         total=settings.total_steps,
         initial=step,
@@ -109,17 +114,18 @@ def fit(
     while step < settings.total_steps:
         for group in optimizer.param_groups:
             group["lr"] = settings.rate_at(step)
+        # Dropout, too, is a function of the step: a resumed run draws what it would have drawn.
+        torch.manual_seed(seed * 1_000_003 + step)
         with autocast():
             parts = losses(batch_at(step))
         total = torch.stack(list(parts.values())).sum()
         if not math.isfinite(total.item()):
             names = {name: part.item() for name, part in parts.items()}
-            raise StepError(
-                f"{title}: loss is not finite at step {step} ({names}); the last good checkpoint "
-                f"is {checkpoint}. Lower learning_rate (now {settings.learning_rate}) and run again"
-            )
+            raise StepError(f"{title}: the loss is not finite at step {step} ({names}); {kept}")
         total.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm)
+        norm = nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm).item()
+        if not math.isfinite(norm):
+            raise StepError(f"{title}: the gradient is not finite at step {step}; {kept}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
@@ -209,11 +215,12 @@ def _resume(
             f"{checkpoint} was made with other settings ({state['settings']}); "
             "delete it to start over, or restore the recipe"
         )
-    decay_began = (1 - settings.decay_share) * state["total_steps"]
-    if state["total_steps"] != settings.total_steps and state["step"] > decay_began:
+    shorter = min(state["total_steps"], settings.total_steps)
+    decay_begins = (1 - settings.decay_share) * shorter
+    if state["total_steps"] != settings.total_steps and state["step"] > decay_begins:
         raise StepError(
-            f"{checkpoint}: its decay began at step {decay_began:.0f} of {state['total_steps']}, "
-            f"so the length cannot become {settings.total_steps} any more"
+            f"{checkpoint} is at step {state['step']} of {state['total_steps']}; the length can "
+            f"become {settings.total_steps} only before the decay at step {decay_begins:.0f}"
         )
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
@@ -237,7 +244,7 @@ def _save(
     unfinished = checkpoint.with_suffix(".tmp")
     try:
         torch.save(state, unfinished)
-        os.replace(unfinished, checkpoint)
+        replace(unfinished, checkpoint)
     except (OSError, RuntimeError) as error:
         unfinished.unlink(missing_ok=True)
         raise StepError(

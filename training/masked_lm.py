@@ -18,6 +18,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 from transformers.modeling_utils import PreTrainedModel
 
+from training.errors import StepError
 from training.loop import LoopSettings, device, epoch_order, fit
 
 NOT_MASKED = -100
@@ -52,7 +53,7 @@ def pack_blocks(
         full = len(stream) // inner
         rows.append(np.asarray(stream[: full * inner], np.int32).reshape(full, inner))
         stream = stream[full * inner :]
-    body = np.concatenate(rows)
+    body = np.concatenate([np.empty((0, inner), np.int32), *rows])
     blocks = np.empty((len(body), block_length), np.int32)
     blocks[:, 0], blocks[:, -1] = tokenizer.cls_token_id, tokenizer.sep_token_id
     blocks[:, 1:-1] = body
@@ -107,12 +108,20 @@ def pretrain(
 ) -> list[dict[str, float]]:
     """Pre-train `model` in place.
 
+    Raises:
+        StepError: the text does not fill one batch or has no development part; see also fit.
+
     Returns:
         The history, with `dev_loss` (nats per masked token) and `dev_perplexity`, whose masks are
         the same at every evaluation.
     """
     masker = WholeWordMasker(tokenizer, share=mask_share)
     per_epoch = len(train_blocks) // batch_size
+    if not per_epoch or not len(dev_blocks) or not settings.total_steps:
+        raise StepError(
+            f"too little text: {len(train_blocks)} training and {len(dev_blocks)} development "
+            f"blocks for batches of {batch_size} and {settings.total_steps} steps"
+        )
     orders: dict[int, list[int]] = {}
 
     def batch_at(step: int) -> MaskedBatch:
@@ -142,17 +151,19 @@ def pretrain(
         losses=lambda batch: {"masked_lm": masked_lm_loss(model, batch)},
         evaluate=evaluate,
         checkpoint=checkpoint,
+        seed=seed,
         title="masked-lm",
     )
 
 
 def masked_lm_loss(model: PreTrainedModel, batch: MaskedBatch) -> Tensor:
-    """Mean cross-entropy at the masked positions, in nats per token."""
+    """Mean cross-entropy of a BERT at the masked positions, in nats per token."""
     labels = torch.from_numpy(batch.labels).to(device()).flatten()
     positions = torch.nonzero(labels != NOT_MASKED).squeeze(1)
     hidden = model.base_model(torch.from_numpy(batch.input_ids).to(device()))[0]
-    logits = _head(model)(hidden.flatten(0, 1)[positions])
-    return functional.cross_entropy(logits.float(), labels[positions])
+    logits = model.cls(hidden.flatten(0, 1)[positions])
+    total = functional.cross_entropy(logits.float(), labels[positions], reduction="sum")
+    return total / max(1, len(positions))
 
 
 def start_from_frequencies(model: PreTrainedModel, blocks: NDArray[np.int32]) -> None:
@@ -165,14 +176,6 @@ def start_from_frequencies(model: PreTrainedModel, blocks: NDArray[np.int32]) ->
 def _sum_loss(model: PreTrainedModel, batch: MaskedBatch) -> tuple[float, int]:
     count = int((batch.labels != NOT_MASKED).sum())
     return masked_lm_loss(model, batch).item() * count, count
-
-
-def _head(model: PreTrainedModel) -> torch.nn.Module:
-    """The layers between the last hidden state and the vocabulary logits."""
-    for name in ("cls", "lm_head"):
-        if hasattr(model, name):
-            return getattr(model, name)
-    raise TypeError(f"{type(model).__name__} has no masked-LM head that is known here")
 
 
 def _chunks(texts: Iterable[str], size: int) -> Iterable[list[str]]:

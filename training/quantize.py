@@ -1,8 +1,10 @@
 """Dynamic int8: weights per output channel in advance, activations at run time."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
+import onnx
 from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
 from optimum.onnxruntime import ORTQuantizer
 from optimum.onnxruntime.configuration import QuantizationConfig
@@ -21,9 +23,25 @@ CONFIG = QuantizationConfig(
 
 
 def quantize(source: Path, target: Path) -> None:
-    """Quantize an fp32 graph (optimum over onnxruntime)."""
+    """Quantize an fp32 graph (optimum over onnxruntime); its config.json lies beside it."""
+    config = dataclasses.replace(CONFIG, nodes_to_exclude=_products_without_weights(source))
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         quantizer = ORTQuantizer.from_pretrained(source.parent, file_name=source.name)
-        quantizer.quantize(save_dir=folder, quantization_config=CONFIG, file_suffix="int8")
+        quantizer.quantize(save_dir=folder, quantization_config=config, file_suffix="int8")
         written = next(Path(folder).glob("*.onnx"))
         written.replace(target)
+
+
+def _products_without_weights(source: Path) -> list[str]:
+    """Attention's products of activations with activations: they stay in fp32.
+
+    One scale for a whole batch of attention probabilities costs accuracy, and makes an answer
+    depend on its batch mates, for little speed.
+    """
+    graph = onnx.load(source).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type == "MatMul" and not weights.intersection(node.input)
+    ]

@@ -1,6 +1,6 @@
 """Recipes: YAML in, frozen and checked sections out, in the order of the road.
 
-A relative path inside a recipe is relative to the recipe's own folder.
+The golden file is found from the recipe's own folder, models as `from_pretrained` finds them.
 """
 
 from pathlib import Path
@@ -23,6 +23,9 @@ from training.datasets.splits import Split
 from training.errors import RecipeError
 
 Item = TypeVar("Item")
+Part = TypeVar("Part", bound=BaseModel)
+STEPS = ("encoder", "teacher", "student", "export", "evaluate", "register")
+"""Of the road, in order."""
 
 
 def _not_empty(values: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -53,8 +56,10 @@ class RawTextRecipe(Section):
 class PretrainRecipe(Section):
     """A masked-LM encoder under its own vocabulary."""
 
-    base: str = Field(description="masked-LM whose body is used (training.hub)")
-    config: dict[str, float | str] = Field(default={}, description="changes to its configuration")
+    base: str = Field(description="BERT whose body is used (training.hub)")
+    config: dict[str, bool | int | float | str] = Field(
+        default={}, description="changes to its configuration"
+    )
     text: RawTextRecipe
     vocabulary_size: int = Field(ge=100, le=250_000)
     lowercase: bool = False
@@ -219,33 +224,25 @@ class Recipe(Section):
     golden: str = Field(description="file of sentences, one a line, recorded as golden examples")
     path: Path = Field(default=Path(), exclude=True)
 
-    @model_validator(mode="after")
-    def _dev_is_never_trained_on(self) -> "Recipe":
-        for part, stages in (("teacher", self.teacher.stages), ("student", self.student.stages)):
-            for i, stage in enumerate(stages):
-                for split in stage.data:
-                    if split.overlaps(self.dev):
-                        raise ValueError(
-                            f"{part}.stages.{i} trains on {split.corpus} {split.split}, "
-                            f"which overlaps dev {self.dev.split}"
-                        )
-        return self
-
     @property
     def golden_path(self) -> Path:
         """Where the golden sentences lie."""
         return self.path.parent / self.golden
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is a mistake, not the last one wins."""
+class _Loader(yaml.SafeLoader):
+    """YAML that remembers keys given twice instead of letting the last one win."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.mistakes: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: set[str] = set()
         for key_node, _ in node.value:
             if key_node.value in seen:
                 line = key_node.start_mark.line + 1
-                raise RecipeError(f"line {line}: key {key_node.value!r} is given twice")
+                self.mistakes.append(f"{key_node.value}: given twice, again in line {line}")
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
@@ -257,24 +254,61 @@ def load_recipe(path: Path) -> Recipe:
         RecipeError: lists every mistake, one a line.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        content = loader.get_single_data()
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not YAML: {error}") from error
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a mapping of sections is expected")
+    recipe = None
+    mistakes = loader.mistakes
     try:
         recipe = Recipe.model_validate(content | {"path": path})
     except ValidationError as error:
-        mistakes = error.errors(include_url=False)
-        lines = [
-            f"  {'.'.join(str(part) for part in mistake['loc']) or 'recipe'}: {mistake['msg']}"
-            for mistake in mistakes
+        mistakes += [
+            f"{'.'.join(str(part) for part in mistake['loc']) or 'recipe'}: {mistake['msg']}"
+            for mistake in error.errors(include_url=False)
         ]
-        raise RecipeError(f"{path}: {len(lines)} mistake(s)\n" + "\n".join(lines)) from error
-    if not recipe.golden_path.is_file():
-        raise RecipeError(f"{path}: golden: {recipe.golden_path} is not there")
+    mistakes += _contradictions(content, path)
+    if recipe is None or mistakes:
+        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise RecipeError(f"{path}: {len(mistakes)} mistake(s){lines}")
     return recipe
+
+
+def _contradictions(content: dict, path: Path) -> list[str]:
+    """Mistakes between fields, found in whatever parts of the recipe can be read at all."""
+    mistakes = []
+    golden = path.parent / str(content.get("golden"))
+    if "golden" in content and not (golden.is_file() and golden.read_bytes().strip()):
+        mistakes.append(f"golden: {golden} is not there or empty")
+    teacher = _read(TeacherRecipe, content.get("teacher"))
+    # CLS and SEP belong to a window too.
+    if teacher is not None and teacher.stride >= teacher.max_tokens - 2:
+        mistakes.append(
+            f"teacher.stride: {teacher.stride} leaves no room in windows of {teacher.max_tokens}"
+        )
+    dev = _read(CorpusSplit, content.get("dev"))
+    for part in ("teacher", "student"):
+        section = content.get(part)
+        stages = section.get("stages") if isinstance(section, dict) else None
+        for i, stage in enumerate(stages if isinstance(stages, list) else []):
+            data = stage.get("data") if isinstance(stage, dict) else None
+            for entry in data if isinstance(data, list) else []:
+                split = _read(TrainingSplit, entry)
+                if dev is not None and split is not None and split.overlaps(dev):
+                    mistakes.append(
+                        f"{part}.stages.{i}: trains on {split.corpus} {split.split}, "
+                        f"which overlaps dev {dev.split}"
+                    )
+    return mistakes
+
+
+def _read(section: type[Part], content: object) -> Part | None:
+    """A section if it is valid by itself."""
+    try:
+        return section.model_validate(content)
+    except ValidationError:
+        return None

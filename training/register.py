@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.contract.encoding import load_encoder
 from app.contract.errors import ContractError
-from app.contract.golden import FP32_TOLERANCE, INT8_TOLERANCE, record, replay
+from app.contract.golden import FP32_TOLERANCE, INT8_TOLERANCE, read_golden, record, replay
 from app.contract.manifest import (
     ALIASES,
     CARD,
@@ -20,6 +20,7 @@ from app.contract.manifest import (
     MODEL,
     TOKENIZER,
     Manifest,
+    read_manifest,
     sha256,
     write_manifest,
 )
@@ -51,7 +52,7 @@ class Draft:
 
 
 def register(draft: Draft, store: Path, *, golden_texts: list[str]) -> Path:
-    """Write the next version of a model, or find that the newest one already is this draft.
+    """Write the next version of a model, unless the newest one already is this draft.
 
     Returns:
         The package folder.
@@ -63,7 +64,7 @@ def register(draft: Draft, store: Path, *, golden_texts: list[str]) -> Path:
     home = store / str(draft.fields["task"]) / str(draft.fields["model"])
     home.mkdir(parents=True, exist_ok=True)
     versions = sorted(int(p.name) for p in home.iterdir() if p.name.isdigit())
-    if versions and sha256(home / str(versions[-1]) / MODEL) == sha256(draft.model):
+    if versions and _is_same(draft, home / str(versions[-1]), golden_texts):
         return home / str(versions[-1])
     version = versions[-1] + 1 if versions else 1
     # The loader reads task, model and version off the path, so the draft is built at that depth.
@@ -88,19 +89,45 @@ def set_aliases(store: Path, task: str, **aliases: str) -> None:
     write_text(path, json.dumps(current | aliases, indent=2) + "\n")
 
 
+def _is_same(draft: Draft, newest: Path, golden_texts: list[str]) -> bool:
+    """Whether a registered package is what this draft would become."""
+    try:
+        manifest = read_manifest(newest).model_dump(mode="json")
+        own = _manifest(draft, manifest["version"]).model_dump(mode="json")
+        recorded = [example.text for example in read_golden(newest).examples]
+        evaluation = json.loads((newest / EVALUATION).read_text(encoding="utf-8"))
+        files = [(newest / MODEL, draft.model), (newest / TOKENIZER, draft.tokenizer)]
+        return (
+            all(manifest[key] == own[key] for key in own.keys() - {"created", "commit", "files"})
+            and draft.data_notes.strip() in (newest / CARD).read_text(encoding="utf-8")
+            and recorded == golden_texts
+            and evaluation == json.loads(json.dumps(draft.evaluation))
+            and all(sha256(a) == sha256(b) for a, b in files)
+        )
+    except (ContractError, OSError, ValueError):
+        return False
+
+
+def _manifest(draft: Draft, version: int) -> Manifest:
+    """The manifest, with the hashes still to come."""
+    return Manifest.model_validate(
+        draft.fields
+        | {
+            "contract_version": CONTRACT_VERSION,
+            "version": version,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "files": dict.fromkeys((MODEL, GOLDEN), "0" * 64),
+        }
+    )
+
+
 def _assemble(draft: Draft, package: Path, version: int, golden_texts: list[str]) -> None:
     shutil.copyfile(draft.model, package / MODEL)
     shutil.copyfile(draft.tokenizer, package / TOKENIZER)
     (package / EVALUATION).write_text(
         json.dumps(draft.evaluation, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    fields = draft.fields | {
-        "contract_version": CONTRACT_VERSION,
-        "version": version,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    pending = dict.fromkeys((MODEL, GOLDEN), "0" * 64)
-    manifest = Manifest.model_validate(fields | {"files": pending})
+    manifest = _manifest(draft, version)
     run = onnx_runner(package / MODEL)
     tolerance = INT8_TOLERANCE if manifest.precision == "int8" else FP32_TOLERANCE
     unfinished = Package(package, manifest, load_encoder(package, manifest))

@@ -81,7 +81,7 @@ def _markdown(
     engines = evaluation["engines"]
     dev = evaluation["dataset"]
     f1 = {name: engine["quality"]["strict_f1"]["value"] for name, engine in engines.items()}
-    retention = 100 * f1["student"] / f1["teacher-fp32"] if f1["teacher-fp32"] else 0.0
+    retention = 100 * f1["student"] / f1["teacher"] if f1["teacher"] else 0.0
     parts = [
         f"# {recipe.name}",
         f"`python -m training run training/recipes/{recipe.path.name}`, "

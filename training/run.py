@@ -14,9 +14,8 @@ from pathlib import Path
 
 from app.contract.manifest import TOKENIZER, Score
 from app.contract.tokenization import SubwordTokenizer
-from training.datasets import read_split
+from training.data import RoadData
 from training.datasets.examples import TaggedSentence
-from training.datasets.sentences import read_sentences
 from training.distill import distill
 from training.encoder import pretrain_encoder
 from training.errors import StepError
@@ -34,17 +33,16 @@ from training.export import OPSET, check_parity, export_model, store_fp16
 from training.files import write_text
 from training.hub import published_name
 from training.quantize import quantize
-from training.recipe import Recipe, Stage
+from training.recipe import STEPS, Recipe
 from training.register import Draft, register, set_aliases
 from training.report import write_report
 from training.reproducibility import commit, fingerprint, hardware, set_seed, versions
 from training.runners import onnx_runner
 from training.student import shallow_copy
 from training.teacher import fine_tune, load_model, load_tokenizer, new_teacher, save_model
-from training.token_batches import label_list, token_rows
+from training.token_batches import token_rows
 
 logger = logging.getLogger(__name__)
-STEPS = ("encoder", "teacher", "student", "export", "evaluate", "register")
 SPEED_BATCHES = (1, 32)
 SPEED_TEXTS = 256
 
@@ -72,37 +70,17 @@ class Road:
             The last step's result: folders, scores or packages.
         """
         set_seed(self.recipe.seed)
-        self.check_data()
+        self.data.check()
         result: dict[str, object] = {}
         for step in STEPS[: STEPS.index(until) + 1]:
             logger.info("step %s", step)
             result = getattr(self, f"_{step}_step")()
         return {"step": until} | result
 
-    def check_data(self) -> None:
-        """Read every labelled split once, before anything is trained.
-
-        Raises:
-            DataError: the first file that is missing or malformed.
-        """
-        for stage in (*self.recipe.teacher.stages, *self.recipe.student.stages):
-            for split in stage.data:
-                read_split(self.data_dir, split.corpus, split.split)
-        logger.info("dev: %d sentences", len(self.dev))
-
-    # --- data -----------------------------------------------------------------------------------
-
     @cached_property
-    def dev(self) -> list[TaggedSentence]:
-        """The development split: measured on, never trained or tuned on."""
-        return read_split(self.data_dir, self.recipe.dev.corpus, self.recipe.dev.split)
-
-    @cached_property
-    def labels(self) -> tuple[str, ...]:
-        """The labels of the teacher's training data."""
-        return tuple(
-            label_list([s for stage in self.recipe.teacher.stages for s in self._tagged(stage)])
-        )
+    def data(self) -> RoadData:
+        """The corpora as the recipe uses them."""
+        return RoadData(self.recipe, self.data_dir)
 
     @cached_property
     def tokenizer(self) -> SubwordTokenizer:
@@ -112,47 +90,33 @@ class Road:
             self.encoder_source, max_tokens=teacher.max_tokens, stride=teacher.stride
         )
 
-    def _tagged(self, stage: Stage) -> list[TaggedSentence]:
-        sentences: list[TaggedSentence] = []
-        for split in stage.data:
-            read = read_split(self.data_dir, split.corpus, split.split)
-            if split.labels == "teacher":
-                read = [TaggedSentence(s.words, None, s.space_after) for s in read]
-            sentences += read * split.repeat
-        return sentences
-
-    def _sentences(self, stage: Stage) -> list[TaggedSentence]:
-        sentences = self._tagged(stage)
-        if stage.unlabelled is not None:
-            text = stage.unlabelled.text
-            sentences += read_sentences(
-                self.data_dir / text.folder,
-                text.sources,
-                count=stage.unlabelled.sentences,
-                tokenizer=self.tokenizer,
-            )
-        return sentences
-
     # --- folders --------------------------------------------------------------------------------
 
-    def _key(self, step: str) -> str:
-        """What went into a step, as a short hash."""
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        """What goes into each step, the steps before it included, as a short hash."""
         recipe = self.recipe.model_dump(mode="json")
-        parts: list[object] = [recipe["seed"]]
-        if self.recipe.encoder.pretrain is not None:
-            # The length may change while the plateau lasts (training.loop), so it is no identity.
-            del recipe["encoder"]["pretrain"]["tokens"]
-        for name in STEPS[: STEPS.index(step) + 1]:
-            parts.append(recipe.get(name, name))
-        if step != "encoder" and self.recipe.encoder.pretrain is not None:
-            parts.append(self.recipe.encoder.pretrain.tokens)
-        if STEPS.index(step) >= STEPS.index("evaluate"):
-            parts.append(recipe["dev"])
-        return fingerprint(parts)
+        for section in (recipe["teacher"], recipe["student"]):
+            del section["model"], section["description"]
+        pretrain = recipe["encoder"]["pretrain"] or {}
+        # The length may change while the plateau lasts (training.loop), so it is no identity.
+        tokens = pretrain.pop("tokens", None)
+        pretrain.pop("evaluate_every", None)
+        own: dict[str, object] = {
+            "encoder": [recipe["seed"], recipe["encoder"]],
+            "teacher": [recipe["teacher"], tokens, self.data.digest(self.recipe.teacher.stages)],
+            "student": [recipe["student"], self.data.digest(self.recipe.student.stages)],
+            "evaluate": [recipe["dev"], fingerprint([s.tags for s in self.data.dev])],
+        }
+        keys: dict[str, str] = {}
+        before = ""
+        for step in STEPS:
+            keys[step] = before = fingerprint([before, own.get(step)])
+        return keys
 
     def folder(self, step: str) -> Path:
         """Where a step keeps its results."""
-        return self.work_dir / self.recipe.name / f"{step}-{self._key(step)}"
+        return self.work_dir / self.recipe.name / f"{step}-{self._keys[step]}"
 
     def _once(self, step: str, work: Callable[[Path], dict[str, object]]) -> dict[str, object]:
         """Do a step unless its folder says that it is done."""
@@ -160,8 +124,13 @@ class Road:
         folder.mkdir(parents=True, exist_ok=True)
         done = folder / "done.json"
         if not done.exists():
-            write_text(done, json.dumps(work(folder), indent=1, ensure_ascii=False))
-        return json.loads(done.read_text(encoding="utf-8"))
+            result = work(folder) | {"commit": commit()}
+            write_text(done, json.dumps(result, indent=1, ensure_ascii=False))
+        return self._done(step)
+
+    def _done(self, step: str) -> Record:
+        """The result of a finished step."""
+        return json.loads((self.folder(step) / "done.json").read_text(encoding="utf-8"))
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -177,12 +146,12 @@ class Road:
 
         def work(folder: Path) -> dict[str, object]:
             pretrain_encoder(pretrain, data_dir=self.data_dir, output=folder, seed=self.recipe.seed)
-            return {"source": str(folder), "tokens": pretrain.tokens}
+            return {"tokens": pretrain.tokens}
 
         result = self._once("encoder", work)
         if result["tokens"] != pretrain.tokens:
             raise StepError(
-                f"{result['source']} was pre-trained on {result['tokens']} tokens, the recipe "
+                f"{self.encoder_source} was pre-trained on {result['tokens']} tokens, the recipe "
                 f"says {pretrain.tokens}; restore the recipe or remove the folder"
             )
         return result
@@ -192,13 +161,13 @@ class Road:
 
         def work(folder: Path) -> dict[str, object]:
             model = new_teacher(
-                self.encoder_source, self.labels, dropout=recipe.dropout, seed=self.recipe.seed
+                self.encoder_source, self.data.labels, dropout=recipe.dropout, seed=self.recipe.seed
             )
             history = []
             for i, stage in enumerate(recipe.stages):
                 history += fine_tune(
                     model,
-                    token_rows(self._tagged(stage), self.tokenizer, self.labels),
+                    token_rows(self.data.tagged(stage), self.tokenizer, self.data.labels),
                     stage,
                     pad_id=model.config.pad_token_id,
                     seed=self.recipe.seed,
@@ -221,7 +190,9 @@ class Road:
                 history += distill(
                     student,
                     teacher,
-                    token_rows(self._sentences(stage), self.tokenizer, self.labels),
+                    token_rows(
+                        self.data.sentences(stage, self.tokenizer), self.tokenizer, self.data.labels
+                    ),
                     stage,
                     weights=recipe.weights,
                     temperature=recipe.temperature,
@@ -237,7 +208,7 @@ class Road:
 
     def _export_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:
-            sample = self.tokenizer.encode([s.words for s in self.dev[:8]])
+            sample = self.tokenizer.encode([s.words for s in self.data.dev[:8]])
             facts: dict[str, object] = {}
             for part in ("teacher", "student"):
                 model = load_model(self.folder(part))
@@ -248,18 +219,22 @@ class Road:
                 )
                 facts[f"{part}_parameters"] = sum(p.numel() for p in model.parameters())
             store_fp16(folder / "teacher-fp32.onnx", folder / "teacher.onnx")
-            model.config.save_pretrained(folder)  # optimum's quantizer reads it
+            load_model(self.folder("student")).config.save_pretrained(folder)  # optimum reads it
             quantize(folder / "student-fp32.onnx", folder / "student.onnx")
             self.tokenizer.save(folder / TOKENIZER)
             return facts
 
         return self._once("export", work)
 
+    @cached_property
+    def _pad_id(self) -> int:
+        config = json.loads((self.folder("teacher") / "config.json").read_text(encoding="utf-8"))
+        return int(config["pad_token_id"])
+
     def _engines(self) -> dict[str, Engine]:
         folder = self.folder("export")
-        pad_id = load_model(self.folder("teacher")).config.pad_token_id
         return {
-            name: Engine(self.tokenizer, onnx_runner(folder / file), self.labels, pad_id)
+            name: Engine(self.tokenizer, onnx_runner(folder / file), self.data.labels, self._pad_id)
             for name, file in (
                 ("teacher-fp32", "teacher-fp32.onnx"),
                 ("teacher", "teacher.onnx"),
@@ -271,19 +246,18 @@ class Road:
     def _evaluate_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:
             engines = self._engines()
-            texts = [sentence.words for sentence in self.dev[:SPEED_TEXTS]]
+            texts = [sentence.words for sentence in self.data.dev[:SPEED_TEXTS]]
             speed = {size: measure_speed(engines, texts, batch_size=size) for size in SPEED_BATCHES}
-            predictions = {name: predict_split(e, self.dev) for name, e in engines.items()}
-            reference = predictions["teacher-fp32"]
+            predictions = {name: predict_split(e, self.data.dev) for name, e in engines.items()}
+            reference = predictions["teacher"]
             files = self.folder("export")
             return {
-                "dataset": self.recipe.dev.model_dump() | {"sentences": len(self.dev)},
+                "dataset": self.recipe.dev.model_dump() | {"sentences": len(self.data.dev)},
                 "seed": self.recipe.seed,
-                "commit": commit(),
                 "versions": versions(),
                 "hardware": hardware(),
                 "engines": {
-                    name: _record(found, reference if name != "teacher-fp32" else None, self.dev)
+                    name: _record(found, None if found is reference else reference, self.data.dev)
                     | {
                         "bytes": (files / f"{name}.onnx").stat().st_size,
                         "speed": {str(size): asdict(by[name]) for size, by in speed.items()},
@@ -311,7 +285,7 @@ class Road:
             teacher=self.recipe.teacher.model,
         )
         report = write_report(
-            self.work_dir / self.recipe.name,
+            self.folder("evaluate"),
             self.recipe,
             evaluation=evaluation,
             histories={
@@ -333,7 +307,7 @@ class Road:
             "task": recipe.task,
             "model": own.model,
             "description": own.description,
-            "commit": commit(),
+            "commit": self._done(part)["commit"],
             "recipe": recipe.path.name,
             "base": published_name(recipe.encoder.base),
             "teacher": taught,
@@ -346,9 +320,9 @@ class Road:
             "encoder": {
                 "max_tokens": recipe.teacher.max_tokens,
                 "stride": recipe.teacher.stride,
-                "pad_id": load_model(self.folder("teacher")).config.pad_token_id,
+                "pad_id": self._pad_id,
             },
-            "head": {"labels": self.labels},
+            "head": {"labels": self.data.labels},
             "quality": scores["quality"],
             "loyalty": scores["loyalty"] if part == "student" else {},
         }

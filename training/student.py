@@ -4,9 +4,18 @@ import copy
 from collections.abc import Sequence
 
 from torch import nn
+from transformers import PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
 from training.errors import StepError
+
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "seq_classif_dropout",
+)
 
 
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
@@ -24,6 +33,13 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
         f"{type(model).__name__} has no encoder.layer or transformer.layer; "
         "layer-wise students need a BERT-like teacher"
     )
+
+
+def set_dropout(config: PretrainedConfig, rate: float) -> None:
+    """Set every dropout rate that an architecture's configuration has, by any of its names."""
+    for name in DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, rate)
 
 
 def shallow_copy(
@@ -44,7 +60,9 @@ def shallow_copy(
         raise StepError(f"student.layers {list(layers)}: the teacher has layers 0 to {depth - 1}")
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
-    config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+    if hasattr(config, "n_layers"):  # DistilBERT's own name
+        config.n_layers = len(layers)
+    set_dropout(config, dropout)
     config._attn_implementation = "eager"
     student = type(teacher)(config)
     kept = encoder_layers(teacher)

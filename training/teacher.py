@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 from transformers.modeling_utils import PreTrainedModel
 
 from app.contract.tokenization import SubwordTokenizer
@@ -14,29 +14,41 @@ from training.batches import BatchPlan
 from training.hub import resolve_model
 from training.loop import LoopSettings, fit
 from training.recipe import Stage
+from training.student import encoder_layers, set_dropout
 from training.token_batches import NO_TARGET, TokenRow, token_batch
 
 
 def load_tokenizer(source: str, *, max_tokens: int, stride: int) -> SubwordTokenizer:
     """The tokenizer of a Hugging Face id or path, under the contract's normalization."""
-    backend = AutoTokenizer.from_pretrained(resolve_model(source), use_fast=True).backend_tokenizer
-    return SubwordTokenizer(backend, max_tokens=max_tokens, stride=stride)
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model(source), use_fast=True)
+    return SubwordTokenizer(tokenizer.backend_tokenizer, max_tokens=max_tokens, stride=stride)
 
 
 def new_teacher(
     source: str, labels: Sequence[str], *, dropout: float, seed: int
 ) -> PreTrainedModel:
-    """The encoder with a fresh head of `len(labels)` outputs."""
+    """The encoder with a fresh head of `len(labels)` outputs.
+
+    Raises:
+        StepError: an architecture without a stack of layers to copy students from.
+    """
     torch.manual_seed(seed)
-    return AutoModelForTokenClassification.from_pretrained(
-        resolve_model(source),
+    path = resolve_model(source)
+    config = AutoConfig.from_pretrained(
+        path,
         num_labels=len(labels),
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        attn_implementation="eager",
     )
+    set_dropout(config, dropout)
+    model = AutoModelForTokenClassification.from_pretrained(
+        path,
+        config=config,
+        attn_implementation="eager",
+        ignore_mismatched_sizes=True,  # a head for other labels is replaced
+    )
+    encoder_layers(model)  # refuses what no student could be made of, before training it
+    return model
 
 
 def fine_tune(
@@ -67,6 +79,7 @@ def fine_tune(
         losses=losses,
         evaluate=None,
         checkpoint=checkpoint,
+        seed=seed,
         title=title,
     )
 

@@ -13,6 +13,7 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.modeling_utils import PreTrainedModel
 
+from training.errors import StepError
 from training.hub import resolve_model
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -62,6 +63,9 @@ def transplant(
         tokenizer: the new vocabulary.
         config: entries of the model's configuration to change (dropout, activation).
 
+    Raises:
+        StepError: another architecture than BERT (its masked-LM head and padding are assumed).
+
     Returns:
         The model, its embedding matrix of shape (len(tokenizer), hidden) filled from the old one;
         output weights stay tied to it.
@@ -69,6 +73,8 @@ def transplant(
     path = resolve_model(base)
     old_tokenizer = AutoTokenizer.from_pretrained(path)
     model = AutoModelForMaskedLM.from_pretrained(path, attn_implementation="eager", **config)
+    if model.config.model_type != "bert":
+        raise StepError(f"{base}: a BERT is needed to move, got {model.config.model_type}")
     old = model.get_input_embeddings().weight.detach().clone()
     new = _initial_embeddings(old, old_tokenizer, tokenizer)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -125,12 +125,12 @@ class Manifest(Part):
     teacher: str | None
     languages: tuple[str, ...]
     licence: str
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Literal["fp32", "int8"]
     weights: Literal["fp32", "fp16", "int8"]
     parameters: int = Field(ge=1)
     opset: int = Field(ge=1)
-    encoder: Annotated[SubwordEncoder, Field()]
-    head: Annotated[SpanHead, Field()]
+    encoder: SubwordEncoder
+    head: SpanHead
     quality: dict[str, Score]
     loyalty: dict[str, Score]
     files: dict[str, str]

@@ -1,8 +1,8 @@
 """`tokenizer.json` in, subword ids with their words out; long texts in overlapping windows.
 
-The ids of a text do not depend on whether it came as one string or as a list of words, as long as
-the words only cut where the tokenizer's own pre-tokenization also cuts. What differs is the unit
-that gets a label: the caller's words, or else the pre-tokens.
+A list of words is encoded as the words joined by one space, so it has the ids of that text under
+any tokenizer. What differs is the unit that gets a label: the caller's words, or else the
+tokenizer's own pre-tokens.
 """
 
 from collections.abc import Sequence
@@ -104,6 +104,8 @@ class SubwordTokenizer:
         """
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        # A caller who writes "[SEP]" means these five characters.
+        tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         probe = tokenizer.encode("a")
         first = probe.special_tokens_mask.index(0) if 0 in probe.special_tokens_mask else 1
@@ -153,53 +155,41 @@ class SubwordTokenizer:
             raise InputError(
                 "invalid_parameter", f"stride must be in [0, {self.room}), got {stride}"
             )
+        normalized = [normalize(t if isinstance(t, str) else " ".join(t)) for t in texts]
+        # `encode_batch`, even for one text: it releases the GIL, `encode` does not.
+        encodings = self._tokenizer.encode_batch(
+            [text.text for text in normalized], add_special_tokens=False
+        )
+        for index, encoding in enumerate(encodings):
+            if not encoding.ids:
+                message = "the text has no readable character"
+                raise InputError("empty_text", message, index=index)
         return [
-            self._encode_one(text, encoding, index, truncate, stride)
-            for index, (text, encoding) in enumerate(
-                zip(texts, self._encode_batch(texts), strict=True)
-            )
+            self._encode_one(text, encoding, joined, truncate=truncate, stride=stride)
+            for text, encoding, joined in zip(texts, encodings, normalized, strict=True)
         ]
-
-    def _encode_batch(self, texts: Sequence[Text]) -> list[tuple[NormalizedText | None, Encoding]]:
-        """Both kinds of input in two calls: `encode_batch` releases the GIL, `encode` does not."""
-        plain = {i: normalize(text) for i, text in enumerate(texts) if isinstance(text, str)}
-        split = {
-            i: [normalize(word).text for word in text]
-            for i, text in enumerate(texts)
-            if not isinstance(text, str)
-        }
-        encoded: dict[int, tuple[NormalizedText | None, Encoding]] = {}
-        if plain:
-            batch = self._tokenizer.encode_batch(
-                [text.text for text in plain.values()], add_special_tokens=False
-            )
-            encoded |= {i: (plain[i], e) for i, e in zip(plain, batch, strict=True)}
-        if split:
-            batch = self._tokenizer.encode_batch(
-                list(split.values()), is_pretokenized=True, add_special_tokens=False
-            )
-            encoded |= {i: (None, e) for i, e in zip(split, batch, strict=True)}
-        return [encoded[i] for i in range(len(texts))]
 
     def _encode_one(
         self,
         text: Text,
-        encoded: tuple[NormalizedText | None, Encoding],
-        index: int,
+        encoding: Encoding,
+        normalized: NormalizedText,
+        *,
         truncate: bool,
         stride: int,
     ) -> EncodedText:
-        normalized, encoding = encoded
         ids = np.asarray(encoding.ids, np.int64)
-        if len(ids) == 0:
-            raise InputError("empty_text", "the text has no readable character", index=index)
         starts = range(0, max(1, len(ids) - stride), self.room - stride)
         windows = tuple(self._window(ids, start) for start in (starts[:1] if truncate else starts))
+        joined = text if isinstance(text, str) else " ".join(text)
+        spans = [
+            _without_space(joined, normalized.original_span(*span)) if span[0] < span[1] else None
+            for span in encoding.offsets
+        ]
         if isinstance(text, str):
-            assert normalized is not None
-            joined, words = text, _pre_tokens(normalized, encoding)
+            words = _pre_tokens(spans, encoding.word_ids)
         else:
-            joined, words = " ".join(text), _given_words(text, encoding)
+            words = _given_words(text, spans)
         return EncodedText(joined, words, windows, truncated=truncate and len(ids) > self.room)
 
     def _window(self, ids: NDArray[np.int64], start: int) -> Window:
@@ -208,13 +198,22 @@ class SubwordTokenizer:
         return Window(row, offset=start, prefix=len(self._prefix), size=len(inner))
 
 
-def _pre_tokens(normalized: NormalizedText, encoding: Encoding) -> tuple[Word, ...]:
+def _without_space(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """A span without the white space that some tokenizers count to the token after it."""
+    start, end = span
+    while start < end and text[start].isspace():
+        start += 1
+    return start, end
+
+
+def _pre_tokens(
+    spans: Sequence[tuple[int, int] | None], word_ids: Sequence[int | None]
+) -> tuple[Word, ...]:
     words: list[Word] = []
     previous = None
-    for token, (word_id, (start, end)) in enumerate(
-        zip(encoding.word_ids, encoding.offsets, strict=True)
-    ):
-        span = normalized.original_span(start, end)
+    for token, (word_id, span) in enumerate(zip(word_ids, spans, strict=True)):
+        if span is None or span[0] == span[1]:
+            continue
         if word_id == previous and words:
             words[-1] = Word(words[-1].start, span[1], words[-1].first_token)
         else:
@@ -223,14 +222,15 @@ def _pre_tokens(normalized: NormalizedText, encoding: Encoding) -> tuple[Word, .
     return tuple(words)
 
 
-def _given_words(words: Sequence[str], encoding: Encoding) -> tuple[Word, ...]:
-    first_token: dict[int, int] = {}
-    for token, word_id in enumerate(encoding.word_ids):
-        if word_id is not None:
-            first_token.setdefault(word_id, token)
+def _given_words(words: Sequence[str], spans: Sequence[tuple[int, int] | None]) -> tuple[Word, ...]:
+    """A word is read off the first subword that overlaps it."""
     placed: list[Word] = []
-    start = 0
-    for index, word in enumerate(words):
-        placed.append(Word(start, start + len(word), first_token.get(index)))
-        start += len(word) + 1
+    start = token = 0
+    for word in words:
+        end = start + len(word)
+        while token < len(spans) and ((span := spans[token]) is None or span[1] <= start):
+            token += 1
+        span = spans[token] if token < len(spans) else None
+        placed.append(Word(start, end, token if span and span[0] < end else None))
+        start = end + 1
     return tuple(placed)

@@ -77,6 +77,13 @@ def test_a_long_text_is_cut_only_when_truncation_is_asked(tokenizer: SubwordToke
     assert (len(cut.windows), cut.truncated) == (1, True)
 
 
+def test_a_special_token_in_a_text_is_ordinary_characters(tokenizer: SubwordTokenizer) -> None:
+    encoded = tokenizer.encode(["Ana [SEP] Ana"])[0]
+
+    ids = [i for window in encoded.windows for i in window.input_ids.tolist()]
+    assert ids.count(VOCABULARY.index("[SEP]")) == len(encoded.windows)
+
+
 def test_a_short_text_is_not_called_truncated(tokenizer: SubwordTokenizer) -> None:
     assert not tokenizer.encode(["Ana merge"], truncate=True)[0].truncated
 

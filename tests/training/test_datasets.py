@@ -43,6 +43,8 @@ def test_ronec_records_become_tagged_sentences(tmp_path: Path) -> None:
         (RECORD | {"ner_tags": ["PER"] * 5}, r"valid.json:3: record 1 \(id 7\): tag 'PER'"),
         (RECORD | {"tokens": [""] * 5}, r"valid.json:3: record 1 \(id 7\): tokens must be"),
         ({"id": 8}, r"valid.json:3: record 1: no ner_tags and no tokens"),
+        (RECORD | {"tokens": None}, r"valid.json:3: record 1 \(id 7\): .* must be lists"),
+        (RECORD | {"ner_tags": ["B-"] * 5}, r"valid.json:3: record 1 \(id 7\): tag 'B-'"),
         (["Ana"], r"valid.json:3: record 1: an object is expected, got list"),
     ],
 )

@@ -27,10 +27,11 @@ def train(
     *,
     stop_at: int | None = None,
     scale: float = 1.0,
+    dropout: float = 0.0,
 ) -> nn.Module:
     """Fit a line to DATA; `stop_at` interrupts before that step."""
     torch.manual_seed(0)
-    module = nn.Linear(4, 1)
+    module = nn.Sequential(nn.Dropout(dropout), nn.Linear(4, 1))
     plan = BatchPlan([1] * len(DATA), batch_size=8, seed=0)
 
     def batch_at(step: int) -> Tensor:
@@ -48,6 +49,7 @@ def train(
         losses=losses,
         evaluate=None,
         checkpoint=folder / "checkpoint.pt",
+        seed=0,
         title="test",
     )
     return module
@@ -61,11 +63,11 @@ def folders(root: Path) -> tuple[Path, Path]:
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, parts = folders(tmp_path)
-    expected = train(whole, settings()).state_dict()
+    expected = train(whole, settings(), dropout=0.5).state_dict()
 
     with pytest.raises(Interrupted):
-        train(parts, settings(), stop_at=7)
-    resumed = train(parts, settings()).state_dict()
+        train(parts, settings(), stop_at=7, dropout=0.5)
+    resumed = train(parts, settings(), dropout=0.5).state_dict()
 
     for name, tensor in expected.items():
         torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0)
@@ -83,10 +85,34 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
         train(tmp_path, settings(), stop_at=5)
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
-    with pytest.raises(StepError, match=r"loss is not finite at step 5 .* last good checkpoint"):
+    with pytest.raises(
+        StepError, match=r"loss is not finite at step 5 .* last good checkpoint stays"
+    ):
         train(tmp_path, settings(), scale=float("inf"))
 
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_gradient_that_is_not_finite_is_never_applied(tmp_path: Path) -> None:
+    module = nn.Linear(1, 1)
+
+    def losses(batch: int) -> dict[str, Tensor]:
+        return {"root": module(torch.zeros(1, 1)).mul(0).sqrt().sum()}  # d sqrt(x) at 0
+
+    with pytest.raises(StepError, match="the gradient is not finite at step 0"):
+        fit(
+            module,
+            settings(),
+            batch_at=lambda step: step,
+            losses=losses,
+            evaluate=None,
+            checkpoint=tmp_path / "checkpoint.pt",
+            seed=0,
+            title="test",
+        )
+
+    assert all(torch.isfinite(p).all() for p in module.parameters())
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -100,14 +126,20 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
 def test_the_length_may_change_until_the_decay_begins(tmp_path: Path) -> None:
     plateau = {"warmup_share": 0.1, "decay_share": 0.5}
     early, late = folders(tmp_path)
+    shortened = tmp_path / "c"
+    shortened.mkdir()
+    with pytest.raises(Interrupted):
+        train(shortened, settings(20, **plateau), stop_at=8)
     with pytest.raises(Interrupted):
         train(early, settings(20, **plateau), stop_at=8)
     with pytest.raises(Interrupted):
         train(late, settings(20, **plateau), stop_at=12)
 
     train(early, settings(40, **plateau))
-    with pytest.raises(StepError, match="decay began at step 10 of 20"):
+    with pytest.raises(StepError, match=r"step 12 of 20; .* 40 only before the decay at step 10"):
         train(late, settings(40, **plateau))
+    with pytest.raises(StepError, match=r"step 8 of 20; .* 10 only before the decay at step 5"):
+        train(shortened, settings(10, **plateau))
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(

@@ -18,28 +18,49 @@ def test_every_shipped_recipe_validates(path: Path) -> None:
     assert load_recipe(path).name == path.stem
 
 
-def test_five_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
     content["seed"] = -1
     content["surprise"] = True
-    content["dev"]["split"] = "test[:60%]"
+    content["languages"] = []
     content["teacher"]["stages"][0]["learning_rate"] = 2
     content["student"]["layers"] = [2, 1]
+    content["golden"] = "nowhere.txt"
+    own = [{"corpus": "ronec", "split": "valid[:70%]"}]
+    content["student"]["stages"][0]["data"] = own
+    content["dev"]["split"] = "valid[60%:]"
 
     with pytest.raises(RecipeError) as caught:
         load_recipe(write_recipe(tmp_path, content))
 
     message = str(caught.value)
-    assert "5 mistake(s)" in message
-    for place in ("seed", "surprise", "dev", "teacher.stages.0.learning_rate", "student.layers"):
+    places = ("seed", "surprise", "languages", "teacher.stages.0.learning_rate", "student.layers")
+    contradictions = ("golden", "student.stages.0")
+    assert "7 mistake(s)" in message
+    for place in (*places, *contradictions):
         assert f"  {place}: " in message
+
+
+def test_a_stride_without_room_and_an_unknown_split_are_refused(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["teacher"]["stride"] = 30
+    content["dev"]["split"] = "test"
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write_recipe(tmp_path, content))
+
+    message = str(caught.value)
+    assert "  teacher.stride: 30 leaves no room in windows of 32" in message
+    assert "  dev: Value error, ronec has no split 'test'" in message
 
 
 def test_training_on_the_development_part_is_refused(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
     content["student"]["stages"][0]["data"] = [{"corpus": "ronec", "split": "valid[:61%]"}]
 
-    with pytest.raises(RecipeError, match=r"student.stages.0 trains on ronec valid\[:61%\], which"):
+    with pytest.raises(
+        RecipeError, match=r"student.stages.0: trains on ronec valid\[:61%\], which"
+    ):
         load_recipe(write_recipe(tmp_path, content))
 
 
@@ -47,7 +68,7 @@ def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     path = write_recipe(tmp_path, recipe_content(tmp_path))
     path.write_text(path.read_text(encoding="utf-8") + "seed: 2\n", encoding="utf-8")
 
-    with pytest.raises(RecipeError, match=r"line \d+: key 'seed' is given twice"):
+    with pytest.raises(RecipeError, match=r"seed: given twice, again in line \d+"):
         load_recipe(path)
 
 
@@ -63,7 +84,7 @@ def test_a_file_that_is_no_mapping_is_refused_in_one_error(tmp_path: Path, text:
 def test_a_missing_golden_file_is_refused(tmp_path: Path) -> None:
     content = recipe_content(tmp_path) | {"golden": "nowhere.txt"}
 
-    with pytest.raises(RecipeError, match=r"nowhere\.txt is not there"):
+    with pytest.raises(RecipeError, match=r"nowhere\.txt is not there or empty"):
         load_recipe(write_recipe(tmp_path, content))
 
 

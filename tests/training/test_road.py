@@ -2,10 +2,12 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
 import pytest
+import yaml
 
 from app.contract.golden import read_golden, replay
 from app.contract.manifest import MODEL, read_manifest
@@ -14,6 +16,8 @@ from app.sessions import OnnxSession
 from tests.training.tiny_corpus import recipe_content, write_base, write_corpora, write_recipe
 from training.__main__ import main
 from training.datasets import read_split
+from training.recipe import STEPS, load_recipe
+from training.run import Road
 
 pytestmark = pytest.mark.slow
 
@@ -121,11 +125,13 @@ def test_the_aliases_point_to_student_and_teacher(walked: Walked) -> None:
 
 
 def test_a_report_is_written_with_its_picture(walked: Walked) -> None:
-    report = (walked.runs / "report.md").read_text(encoding="utf-8")
+    report = (next(walked.runs.glob("evaluate-*")) / "report.md").read_text(encoding="utf-8")
 
     assert "student, int8" in report
-    assert (walked.runs / "report.png").stat().st_size > 1000
-    assert json.loads((walked.runs / "report.json").read_text(encoding="utf-8"))["histories"]
+    assert next(walked.runs.glob("evaluate-*/report.png")).stat().st_size > 1000
+    assert json.loads(next(walked.runs.glob("evaluate-*/report.json")).read_text("utf-8"))[
+        "histories"
+    ]
 
 
 def test_a_second_run_repeats_nothing_and_registers_no_second_version(walked: Walked) -> None:
@@ -145,6 +151,86 @@ def test_a_lost_step_is_done_again_from_the_steps_before_it(walked: Walked) -> N
 
     again = next(walked.runs.glob("export-*")) / "student.onnx"
     assert again.read_bytes() == original.read_bytes()
+
+
+def test_only_products_with_weights_are_quantized(walked: Walked) -> None:
+    graph = onnx.load(walked.store / "ner" / "distil-tiny" / "1" / MODEL).graph
+    weights = {tensor.name for tensor in graph.initializer}
+
+    integer = [node for node in graph.node if node.op_type == "MatMulInteger"]
+
+    assert integer
+    assert all(node.input[1] in weights for node in integer)
+    assert any(node.op_type == "MatMul" for node in graph.node)
+
+
+def test_another_licence_or_card_is_another_version(walked: Walked, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(walked.store, store)
+    content = yaml.safe_load(walked.recipe.read_text(encoding="utf-8"))
+    recipe = write_recipe(tmp_path / "recipe", content | {"licence": "mit"})
+    command = replace(walked, recipe=recipe).command("register")
+
+    assert main([*command, "--store", str(store)]) == 0
+
+    assert read_manifest(store / "ner" / "distil-tiny" / "2").licence == "mit"
+
+
+def test_a_damaged_newest_version_is_followed_by_a_whole_one(
+    walked: Walked, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(walked.store, store)
+    (store / "ner" / "distil-tiny" / "1" / MODEL).unlink()
+
+    assert main([*walked.command("register"), "--store", str(store)]) == 0
+
+    Package.load(store / "ner" / "distil-tiny" / "2")
+
+
+def test_a_package_that_fails_its_checks_leaves_the_store_as_it_was(
+    walked: Walked, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = write_recipe(
+        tmp_path / "recipe", yaml.safe_load(walked.recipe.read_text(encoding="utf-8"))
+    )
+    (recipe.parent / "golden.txt").write_text("\u200b\n", encoding="utf-8")
+    command = replace(walked, recipe=recipe).command("register")
+    store = tmp_path / "store"
+
+    assert main([*command, "--store", str(store)]) == 1
+
+    assert "no readable character" in caplog.text
+    assert [path for path in store.rglob("*") if path.is_file()] == []
+
+
+def test_other_data_are_other_steps(walked: Walked, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(walked.root / "data", data)
+    records = json.loads((data / "ronec" / "valid.json").read_text(encoding="utf-8"))
+    records[0]["ner_tags"] = ["O"] * len(records[0]["tokens"])
+    (data / "ronec" / "valid.json").write_text(json.dumps(records), encoding="utf-8")
+
+    recipe = load_recipe(walked.recipe)
+    before = Road(recipe, walked.root / "data", tmp_path, tmp_path)
+    after = Road(recipe, data, tmp_path, tmp_path)
+
+    assert before.folder("encoder") == after.folder("encoder")
+    assert before.folder("teacher") != after.folder("teacher")
+
+
+def test_other_words_about_a_model_repeat_no_step(walked: Walked, tmp_path: Path) -> None:
+    content = yaml.safe_load(walked.recipe.read_text(encoding="utf-8"))
+    content["teacher"]["description"] = "Another sentence."
+    content["student"]["model"] = "another-name"
+    renamed = load_recipe(write_recipe(tmp_path / "recipe", content))
+
+    folders = [
+        [Road(recipe, walked.root / "data", tmp_path, tmp_path).folder(step) for step in STEPS]
+        for recipe in (load_recipe(walked.recipe), renamed)
+    ]
+
+    assert folders[0] == folders[1]
 
 
 def test_nothing_unfinished_stays_in_the_store(walked: Walked) -> None:

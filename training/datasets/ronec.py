@@ -11,6 +11,8 @@ Splits: `train`, `valid`, `v1`. A record is
 
 import gzip
 import json
+import re
+import zlib
 from pathlib import Path
 
 from training.datasets.examples import TaggedSentence
@@ -36,7 +38,7 @@ def read(data_dir: Path, split: str) -> list[TaggedSentence]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: unreadable ({error})") from error
     return [
         _sentence(record, f"{path}:{line}: record {index}")
@@ -49,7 +51,7 @@ def _records(text: str, path: Path) -> list[tuple[object, int]]:
     decoder = json.JSONDecoder()
     records: list[tuple[object, int]] = []
     line, counted = 1, 0
-    position = text.find("[") + 1
+    position = text.find("[") + 1 if text.lstrip().startswith("[") else 0
     try:
         while position > 0:
             while text[position : position + 1] in (" ", "\n", "\r", "\t", ","):
@@ -71,16 +73,18 @@ def _sentence(record: object, place: str) -> TaggedSentence:
     missing = {"tokens", "ner_tags"} - record.keys()
     if missing:
         raise DataError(f"{place}: no {' and no '.join(sorted(missing))}")
-    words, tags = record["tokens"], record["ner_tags"]
-    space_after = record.get("space_after", [True] * len(words))
     place = f"{place} (id {record.get('id')})"
+    words, tags = record["tokens"], record["ner_tags"]
+    space_after = record.get("space_after", [True] * len(words) if words else [])
+    if not all(isinstance(field, list) for field in (words, tags, space_after)):
+        raise DataError(f"{place}: tokens, ner_tags and space_after must be lists")
     if not len(words) == len(tags) == len(space_after):
         raise DataError(
             f"{place}: {len(words)} tokens, {len(tags)} tags and {len(space_after)} space_after"
         )
     if not words or not all(isinstance(word, str) and word for word in words):
         raise DataError(f"{place}: tokens must be non-empty strings")
-    odd = [tag for tag in tags if tag != "O" and not str(tag).startswith(("B-", "I-"))]
+    odd = [tag for tag in tags if not re.fullmatch(r"O|[BI]-.+", str(tag))]
     if odd:
         raise DataError(f"{place}: tag {odd[0]!r} is not O, B-X or I-X")
     return TaggedSentence(tuple(words), tuple(tags), tuple(bool(s) for s in space_after))

@@ -9,7 +9,7 @@ from training.datasets.examples import TaggedSentence
 from training.datasets.raw_text import read_lines, stable_fraction
 from training.errors import DataError
 
-_BOUNDARY = re.compile(r"(?<=[.!?…])[\"”»)]*\s+(?=[\"„«(]*[A-ZĂÂÎȘȚ])")
+_BOUNDARY = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"”»)]))\s+(?=[\"„«(]?[A-ZĂÂÎȘȚ])")
 MIN_WORDS, MAX_WORDS = 5, 60
 
 
