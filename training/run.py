@@ -44,7 +44,7 @@ from training.token_batches import token_rows
 
 logger = logging.getLogger(__name__)
 SPEED_BATCHES = (1, 32)
-SPEED_TEXTS = 256
+SPEED_TEXTS = 128
 
 
 @dataclass(frozen=True)
