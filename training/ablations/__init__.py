@@ -1,0 +1,1 @@
+"""Experiments behind entries of DECISIONS.md; each is a command of its own."""
