@@ -69,6 +69,8 @@ def _blocks(
     cache = output / "blocks.npz"
     if not cache.exists():
         lines = list(read_lines(data_dir / recipe.text.folder, recipe.text.sources))
+        words = sum(len(line.text.split()) for line in lines if not line.is_dev)
+        logger.info("training text: %d words", words)
         parts = {
             name: pack_blocks(
                 (line.text for line in lines if line.is_dev is is_dev),
