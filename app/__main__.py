@@ -42,8 +42,8 @@ def _serve(settings: Settings) -> int:
 
 def _check(settings: Settings, packages: Sequence[Path]) -> int:
     """Load packages as the service would; one JSON line each."""
-    from app.routes import TASKS
     from app.store import scan
+    from app.tasks import TASKS
 
     logs.configure(settings.log_level, sys.stderr)
     paths = list(packages) or [
@@ -69,8 +69,8 @@ def _check_package(path: Path, settings: Settings) -> dict[str, object]:
     try:
         package, session = load_package(path, settings)
         loaded = time.monotonic()
-        texts = [example.text for example in read_golden(path).examples]
-        predict(package, session, texts)
+        inputs = [example.contract_input for example in read_golden(path).examples]
+        predict(package, session, inputs)
     except PackageError as error:
         return {"package": name, "ok": False, "reason": str(error)}
     return {
@@ -78,7 +78,7 @@ def _check_package(path: Path, settings: Settings) -> dict[str, object]:
         "ok": True,
         "provider": session.provider,
         "load_ms": round((loaded - start) * 1000),
-        "batch_items": len(texts),
+        "batch_items": len(inputs),
         "batch_ms": round((time.monotonic() - loaded) * 1000),
     }
 

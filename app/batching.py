@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from app.batch_policy import JITTER, Limits, retry_after_s, take_batch
-from app.contract.tokenization import Window
+from app.contract.encoded_text import Window, WindowOutputs
 from app.errors import Fault, InferenceFailed, QueueFull, RequestError, Unavailable
-from app.isolation import Logits, Run, run_isolated
+from app.isolation import Run, run_isolated
 from app.metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ class Outcome:
     """What became of one window.
 
     Attributes:
-        logits: shape (length, labels).
+        outputs: of the graph, by name.
         queue_s: from admission to the start of its batch.
         inference_s: of its batch.
     """
 
-    logits: Logits
+    outputs: WindowOutputs
     queue_s: float
     inference_s: float
 
@@ -57,7 +57,7 @@ class Item:
     @property
     def num_tokens(self) -> int:
         """Length without padding."""
-        return len(self.window.input_ids)
+        return self.window.num_tokens
 
 
 class Batcher:
@@ -155,7 +155,7 @@ class Batcher:
     def _admit(self, windows: Sequence[Window]) -> list[Item]:
         if self._stopped:
             raise Unavailable(*self._stopped)
-        tokens = sum(len(window.input_ids) for window in windows)
+        tokens = sum(window.num_tokens for window in windows)
         limits = self.limits
         if len(windows) > limits.max_queue_items or tokens > limits.max_queue_tokens:
             detail = (
@@ -245,8 +245,8 @@ class Batcher:
         seconds = time.monotonic() - start
         self._measure([item.num_tokens for item in live], seconds)
         return [
-            (item, None if logits is None else Outcome(logits, start - item.admitted_s, seconds))
-            for item, logits in zip(live, outputs, strict=True)
+            (item, None if found is None else Outcome(found, start - item.admitted_s, seconds))
+            for item, found in zip(live, outputs, strict=True)
         ]
 
     def _measure(self, lengths: Sequence[int], seconds: float) -> None:

@@ -1,7 +1,6 @@
 """What `/v1/models` tells about the models: manifest, limits, state."""
 
-from collections.abc import Sequence
-
+from app.contract.heads import label_names
 from app.contract.manifest import Manifest, Score
 from app.loading import Entry
 from app.registry import Registry
@@ -60,7 +59,7 @@ class Catalog:
         settings = self._settings
         return {
             "description": manifest.description,
-            "labels": _labels(manifest.head.labels),
+            "labels": label_names(manifest.head) or None,
             "languages": list(manifest.languages),
             "licence": manifest.licence,
             "base": manifest.base,
@@ -78,15 +77,11 @@ class Catalog:
                 stride=manifest.encoder.stride,
                 max_texts_per_request=settings.max_texts_per_request,
                 max_chars_per_text=settings.max_chars_per_text,
+                max_chars_per_context=settings.max_chars_per_context,
                 max_body_bytes=settings.max_body_bytes,
                 request_timeout_ms=settings.request_timeout_ms,
             ),
         }
-
-
-def _labels(tags: Sequence[str]) -> list[str]:
-    """Entity types in the order of their tags."""
-    return list(dict.fromkeys(tag[2:] for tag in tags if tag != "O"))
 
 
 def _scores(scores: dict[str, Score]) -> dict[str, dict[str, float]]:

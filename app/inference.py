@@ -4,36 +4,36 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
+from app.contract.encoded_text import EncodedText, Input, LongInput, Pair, WindowOutputs
 from app.contract.errors import InputError
-from app.contract.tokenization import EncodedText, Text
 from app.errors import InferenceFailed, from_input_error
-from app.isolation import Logits
 from app.loading import ServedModel
+from app.tasks.task import Decode
 
 INLINE_CHARS = 2000
 """Up to here encoding takes less time than handing it to a thread is worth to the event loop."""
 
-Answer = TypeVar("Answer")
 T = TypeVar("T")
-Decode = Callable[[EncodedText, Sequence[Logits]], Answer]
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction(Generic[Answer]):
-    """The answers to a request, in the order of its texts.
+class Prediction:
+    """The answers to a request, in the order of its inputs.
 
     Attributes:
-        answers: one a text.
-        truncated: indices of the texts that were cut.
+        answers: one an input, ready for JSON.
+        outputs: one an input: those of its windows.
+        truncated: indices of the inputs that were cut.
         num_tokens: of all windows, without padding.
-        tokenization_s: time to encode all texts.
+        tokenization_s: time to encode all inputs.
         queue_s: longest wait of a window.
         inference_s: longest batch that one of the windows was in.
     """
 
-    answers: list[Answer]
+    answers: list[object]
+    outputs: list[list[WindowOutputs]]
     truncated: list[int]
     num_tokens: int
     tokenization_s: float
@@ -43,28 +43,28 @@ class Prediction(Generic[Answer]):
 
 async def predict(
     model: ServedModel,
-    texts: Sequence[Text],
-    decode: Decode[Answer],
+    inputs: Sequence[Input],
+    decode: Decode,
     *,
-    truncate: bool,
+    long: LongInput,
     stride: int | None,
-) -> Prediction[Answer]:
-    """Answer texts; cancelling the call takes them out of the queue.
+) -> Prediction:
+    """Answer inputs; cancelling the call takes them out of the queue.
 
     Args:
         model: that answers.
-        texts: checked inputs, each a string or a list of words.
-        decode: encoded text and the logits of its windows -> answer.
-        truncate: read the first window of a long text only.
+        inputs: checked.
+        decode: an encoded input and the outputs of its windows -> its answer.
+        long: what becomes of inputs longer than a window.
         stride: tokens that neighbouring windows share; None for the package's.
 
     Raises:
-        RequestError: a text or the stride cannot be used.
+        RequestError: an input or the stride cannot be used.
         ServiceError: see `Batcher.submit`.
     """
-    inline = sum(len(t) if isinstance(t, str) else sum(map(len, t)) for t in texts) <= INLINE_CHARS
+    inline = sum(map(_size, inputs)) <= INLINE_CHARS
     start = time.monotonic()
-    encoded = await _call(lambda: _encode(model, texts, truncate, stride), inline=inline)
+    encoded = await _call(lambda: _encode(model, inputs, long, stride), inline=inline)
     tokenization_s = time.monotonic() - start
     windows = [window for text in encoded for window in text.windows]
     owners = [index for index, text in enumerate(encoded) for _ in text.windows]
@@ -72,17 +72,15 @@ async def predict(
         outcomes = await model.batcher.submit(windows)
     except InferenceFailed as error:
         raise InferenceFailed(error.position, index=owners[error.position]) from error
-    outputs: list[list[Logits]] = [[] for _ in encoded]
+    outputs: list[list[WindowOutputs]] = [[] for _ in encoded]
     for owner, outcome in zip(owners, outcomes, strict=True):
-        outputs[owner].append(outcome.logits)
-    answers = await _call(
-        lambda: [decode(text, logits) for text, logits in zip(encoded, outputs, strict=True)],
-        inline=inline,
-    )
+        outputs[owner].append(outcome.outputs)
+    answers = await _call(lambda: list(map(decode, encoded, outputs)), inline=inline)
     prediction = Prediction(
         answers=answers,
+        outputs=outputs,
         truncated=[index for index, text in enumerate(encoded) if text.truncated],
-        num_tokens=sum(len(window.input_ids) for window in windows),
+        num_tokens=sum(window.num_tokens for window in windows),
         tokenization_s=tokenization_s,
         queue_s=max(outcome.queue_s for outcome in outcomes),
         inference_s=max(outcome.inference_s for outcome in outcomes),
@@ -94,8 +92,15 @@ async def predict(
     return prediction
 
 
+def _size(given: Input) -> int:
+    """Code points of an input."""
+    if isinstance(given, Pair):
+        return len(given.first) + len(given.second)
+    return len(given) if isinstance(given, str) else sum(map(len, given))
+
+
 def _encode(
-    model: ServedModel, texts: Sequence[Text], truncate: bool, stride: int | None
+    model: ServedModel, inputs: Sequence[Input], long: LongInput, stride: int | None
 ) -> list[EncodedText]:
     encoder = model.package.encoder
     try:
@@ -103,7 +108,7 @@ def _encode(
         if stride is not None and stride > encoder.room // 2:
             detail = f"stride may be at most {encoder.room // 2} for this model, got {stride}"
             raise InputError("invalid_parameter", detail)
-        return encoder.encode(texts, truncate=truncate, stride=stride)
+        return encoder.encode(inputs, long=long, stride=stride)
     except InputError as error:
         raise from_input_error(error) from error
 

@@ -14,7 +14,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from app.contract.tokenization import Text
+from app.contract.encoded_text import Input, Text
 from app.errors import Fault, RequestError, shown
 
 MAX_FIELDS = 32
@@ -27,11 +27,28 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class TextLimits:
-    """How many texts a request may hold, and how many code points each."""
+class InputLimits:
+    """How many inputs a request may hold, and how many code points each."""
 
     max_texts: int
     max_chars: int
+    max_context_chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The checked inputs of a request.
+
+    Attributes:
+        inputs: in order.
+        owners: the caller's input that each belongs to, counted from 0; not always one to one, as
+            a sentence may be compared with many.
+        is_single: whether the caller sent just one outside of any list.
+    """
+
+    inputs: Sequence[Input]
+    owners: Sequence[int]
+    is_single: bool
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
@@ -102,16 +119,13 @@ def validate(model: type[Body], content: object) -> Body:
         ) from None
 
 
-def read_texts(inputs: object, *, split: bool, limits: TextLimits) -> tuple[list[Text], bool]:
+def read_texts(inputs: object, *, split: bool, limits: InputLimits) -> Reading:
     """Check `inputs`.
 
     Args:
         inputs: as parsed.
         split: whether one input is a list of words instead of a text.
         limits: of count and length.
-
-    Returns:
-        The inputs, and whether there was just one outside of any list.
 
     Raises:
         RequestError: every input that cannot be read, with its index.
@@ -127,7 +141,7 @@ def read_texts(inputs: object, *, split: bool, limits: TextLimits) -> tuple[list
         raise RequestError(Fault("no_inputs", "inputs is an empty list", field="inputs"))
     # With words, a list of strings is one input; with a list among them it is a faulty batch.
     single = isinstance(inputs, str) or (split and all(isinstance(x, str) for x in inputs))
-    texts = [inputs] if single else list(inputs)
+    texts: list[Text] = [inputs] if single else list(inputs)
     if len(texts) > limits.max_texts:
         detail = f"{len(texts)} inputs, at most {limits.max_texts} are taken in one request"
         raise RequestError(Fault("too_many_inputs", detail, field="inputs"))
@@ -138,7 +152,7 @@ def read_texts(inputs: object, *, split: bool, limits: TextLimits) -> tuple[list
     ]
     if faults:
         raise RequestError(*faults)
-    return texts, single
+    return Reading(texts, range(len(texts)), single)
 
 
 def _check_text(text: object, *, split: bool, max_chars: int) -> tuple[str, str] | None:

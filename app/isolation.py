@@ -4,24 +4,22 @@ import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.contract.tokenization import Window
+from app.contract.encoded_text import Window, WindowOutputs
 
 logger = logging.getLogger(__name__)
 
-Logits = NDArray[np.floating]
-Run = Callable[[Sequence[Window]], list[Logits]]
-"""Windows to logits, one array of shape (length, labels) each; blocks, thread-safe."""
+Run = Callable[[Sequence[Window]], list[WindowOutputs]]
+"""Windows to their outputs; blocks, thread-safe."""
 
 
 def run_isolated(
     run: Run, windows: Sequence[Window], *, on_split: Callable[[], None]
-) -> list[Logits | None]:
+) -> list[WindowOutputs | None]:
     """Run a batch; if it fails, run its halves, until only guilty windows are left out.
 
     Returns:
-        Per window its logits, or None if the graph fails on it or puts out infinite numbers.
+        Per window its outputs, or None if the graph fails on it or puts out infinite numbers.
     """
     try:
         outputs = run(windows)
@@ -35,7 +33,7 @@ def run_isolated(
             *run_isolated(run, windows[:middle], on_split=on_split),
             *run_isolated(run, windows[middle:], on_split=on_split),
         ]
-    is_sound = [bool(np.isfinite(logits).all()) for logits in outputs]
+    is_sound = [all(np.isfinite(a).all() for a in output.values()) for output in outputs]
     if not all(is_sound):
         logger.error("outputs_not_finite", extra={"windows": is_sound.count(False)})
-    return [logits if sound else None for logits, sound in zip(outputs, is_sound, strict=True)]
+    return [output if sound else None for output, sound in zip(outputs, is_sound, strict=True)]

@@ -14,7 +14,7 @@ from app.batching import Batcher
 from app.contract.errors import PackageError
 from app.contract.golden import replay
 from app.contract.manifest import Manifest, read_manifest
-from app.contract.pipeline import Package, check_width, run_windows
+from app.contract.pipeline import Package, check_outputs
 from app.metrics import Metrics, ModelMetrics
 from app.sessions import OnnxSession
 from app.settings import Settings
@@ -88,7 +88,7 @@ def load_package(path: Path, settings: Settings) -> tuple[Package, OnnxSession]:
     """
     package = Package.load(path)
     session = OnnxSession(package.model_path, provider=settings.provider)
-    check_width(package.manifest, session.width)
+    check_outputs(package.manifest, session.widths)
     replay(package, session)
     # Builds the table of composing characters, which takes a while and is made on first use.
     package.encoder.encode(["s\u0327"])
@@ -157,7 +157,7 @@ class Loader:
     def _put_into_service(self, entry: Entry, package: Package, session: OnnxSession) -> None:
         metrics = self._metrics.for_model(*entry.labels)
         batcher = Batcher(
-            partial(run_windows, run=session, pad_id=package.manifest.encoder.pad_id),
+            partial(package.run_windows, run=session),
             self._executor,
             workers=self._threads,
             limits=self._limits,

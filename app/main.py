@@ -22,6 +22,7 @@ from app.registry import Registry
 from app.sessions import choose_providers, usable_cores
 from app.settings import Settings
 from app.store import scan
+from app.tasks import TASKS
 from app.telemetry import Telemetry, record_of
 
 DESCRIPTION = (
@@ -57,7 +58,7 @@ def create_service(settings: Settings) -> Service:
     choose_providers(settings.provider)
     metrics = Metrics()
     metrics.build_info.labels(_release()).set(1)
-    shelves = scan(settings.model_store, routes.TASKS)
+    shelves = scan(settings.model_store, TASKS)
     registry = Registry(shelves, settings, metrics, threads=settings.threads or usable_cores())
     probes = Probes(registry)
 
@@ -80,7 +81,7 @@ def create_service(settings: Settings) -> Service:
         redirect_slashes=False,
         redoc_url=None,
     )
-    app.include_router(routes.inference_routes(registry, settings))
+    app.router.routes.extend(routes.inference_routes(registry, settings))
     app.include_router(routes.model_routes(Catalog(registry, settings)))
     app.include_router(routes.operations_routes(probes, metrics))
     app.include_router(routes.page_routes())

@@ -1,23 +1,17 @@
 """The OpenAPI document: what FastAPI cannot infer, because bodies are read and written by us."""
 
 from http import HTTPStatus
-from typing import TypedDict
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, TypeAdapter
 
 from app.errors import CODES
 from app.problems import MEDIA_TYPE
-from app.schemas import (
-    ENTITIES,
-    REQUEST_EXAMPLES,
-    Entity,
-    NerRequest,
-    Problem,
-    TaggedWord,
-)
+from app.schemas import Problem
+from app.tasks import TASKS
+from app.tasks.task import Task
 
 REF = "#/components/schemas/{model}"
 EXAMPLE_ID = "5f1c7d0e9b8a4c6f8d2e1a3b4c5d6e7f"
@@ -25,14 +19,6 @@ Responses = dict[int | str, dict[str, object]]
 
 INFERENCE_ERRORS = (400, 404, 405, 413, 415, 422, 429, 500, 503, 504)
 WITH_RETRY_AFTER = (429, 503)
-
-
-class Operation(TypedDict):
-    """Arguments of a route decorator."""
-
-    response_model: None
-    responses: Responses
-    openapi_extra: dict[str, object]
 
 
 def errors(*statuses: int) -> Responses:
@@ -62,13 +48,17 @@ def returns(model: type[BaseModel], *statuses: int) -> Responses:
 
 
 def document(app: FastAPI) -> dict[str, object]:
-    """The whole document; the models that only we read or write are added to FastAPI's own."""
+    """The whole document: FastAPI's own, and the inference routes that it does not know."""
     content = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    models = (NerRequest, Entity, TaggedWord, Problem)
-    _, definitions = models_json_schema(
-        [(model, "validation") for model in models], ref_template=REF
+    replies, definitions = TypeAdapter.json_schemas(
+        [
+            *((task.name, "serialization", task.reply) for task in TASKS.values()),
+            *((task.name, "validation", TypeAdapter(task.request)) for task in TASKS.values()),
+            ("problem", "serialization", TypeAdapter(Problem)),
+        ],
+        ref_template=REF,
     )
     schemas = content["components"]["schemas"]
     schemas.update(definitions["$defs"])
@@ -79,6 +69,17 @@ def document(app: FastAPI) -> dict[str, object]:
         for operation in operations.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]
+    inference = {
+        f"/v1/{task.name}": {
+            "post": _operation(
+                task,
+                request=replies[task.name, "validation"],
+                reply=replies[task.name, "serialization"],
+            )
+        }
+        for task in TASKS.values()
+    }
+    content["paths"] = inference | content["paths"]
     return content
 
 
@@ -108,63 +109,64 @@ def _example(code: str, status: int, title: str) -> dict[str, object]:
     }
 
 
-def _list_of(schema: dict[str, object]) -> dict[str, object]:
-    return {"type": "array", "items": schema}
-
-
-_ANSWERS = [_list_of({"$ref": REF.format(model=name)}) for name in ("Entity", "TaggedWord")]
-
-NER_OPERATION: Operation = {
-    "response_model": None,
-    "responses": {
-        200: {
-            "description": "The answer of one input, or a list of answers for a list of inputs",
-            "headers": {
-                "X-Model": _header("`<task>/<model>:<version>` that answered"),
-                "X-Request-Id": _header("echoed, or made"),
-                "X-Truncated": _header("indices of the inputs that were cut, only if any"),
-                "X-Tokenization-Time": _header("milliseconds", "number"),
-                "X-Queue-Time": _header("milliseconds, longest of the inputs", "number"),
-                "X-Inference-Time": _header("milliseconds, longest of the inputs", "number"),
-                "X-Total-Time": _header("milliseconds", "number"),
-            },
-            "content": {
-                "application/json": {
-                    "schema": {"anyOf": [*_ANSWERS, *map(_list_of, _ANSWERS)]},
-                    "examples": {
-                        "one text": {"value": ENTITIES},
-                        "several texts": {"value": [ENTITIES, []]},
-                    },
-                }
-            },
-        },
-        **errors(*INFERENCE_ERRORS),
-    },
-    "openapi_extra": {
-        "parameters": [
-            {
-                "name": "X-Request-Timeout-Ms",
-                "in": "header",
-                "description": "deadline in milliseconds; can only shorten the server's",
-                "schema": {"type": "integer", "minimum": 1},
-            },
-            {
-                "name": "X-Request-Id",
-                "in": "header",
-                "description": "echoed if it is printable ASCII of at most 128 characters",
-                "schema": {"type": "string"},
-            },
-        ],
+def _operation(
+    task: Task[Any], *, request: dict[str, object], reply: dict[str, object]
+) -> dict[str, object]:
+    """`POST /v1/{task}`."""
+    return {
+        "tags": ["inference"],
+        "summary": task.summary,
+        "operationId": f"infer_{task.name}",
+        "parameters": PARAMETERS,
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"$ref": REF.format(model="NerRequest")},
+                    "schema": request,
                     "examples": {
-                        name: {"value": example} for name, example in REQUEST_EXAMPLES.items()
+                        name: {"value": body} for name, (body, _) in task.examples.items()
                     },
                 }
             },
         },
-    },
+        "responses": {
+            "200": {
+                "description": "The answer of one input, or a list of answers for a list of inputs",
+                "headers": REPLY_HEADERS,
+                "content": {
+                    "application/json": {
+                        "schema": reply,
+                        "examples": {
+                            name: {"value": answer} for name, (_, answer) in task.examples.items()
+                        },
+                    }
+                },
+            }
+        }
+        | {str(status): response for status, response in errors(*INFERENCE_ERRORS).items()},
+    }
+
+
+REPLY_HEADERS = {
+    "X-Model": _header("`<task>/<model>:<version>` that answered"),
+    "X-Request-Id": _header("echoed, or made"),
+    "X-Truncated": _header("indices of the inputs that were cut, only if any"),
+    "X-Tokenization-Time": _header("milliseconds", "number"),
+    "X-Queue-Time": _header("milliseconds, longest of the inputs", "number"),
+    "X-Inference-Time": _header("milliseconds, longest of the inputs", "number"),
+    "X-Total-Time": _header("milliseconds", "number"),
 }
+PARAMETERS = [
+    {
+        "name": "X-Request-Timeout-Ms",
+        "in": "header",
+        "description": "deadline in milliseconds; can only shorten the server's",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "echoed if it is printable ASCII of at most 128 characters",
+        "schema": {"type": "string"},
+    },
+]

@@ -3,77 +3,73 @@
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 from starlette.types import Receive
 
-from app import ner, openapi, playground
+from app import openapi, playground
+from app.answering import Call, answer, read_call
 from app.catalog import Catalog
 from app.errors import ClientClosed, DeadlineExceeded, Fault, RequestError
 from app.health import Probes
-from app.inference import Prediction, predict
-from app.inputs import TextLimits, parse_json, read_body, read_texts, validate
+from app.inference import Prediction
+from app.inputs import InputLimits, parse_json, read_body
 from app.loading import ServedModel
 from app.metrics import Metrics
 from app.registry import Registry
-from app.schemas import Health, ModelInfo, NerParameters, NerRequest, TaskInfo, TaskList
+from app.schemas import Health, ModelInfo, TaskInfo, TaskList
 from app.settings import Settings
+from app.tasks import TASKS
+from app.tasks.task import Task
 from app.telemetry import Record, record_of
-
-TASKS = ("ner",)
-"""Those with a route below."""
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 
 T = TypeVar("T")
 
 
-def inference_routes(registry: Registry, settings: Settings) -> APIRouter:
-    """`POST /v1/{task}` for every task."""
-    router = APIRouter(tags=["inference"])
-    text_limits = TextLimits(settings.max_texts_per_request, settings.max_chars_per_text)
+def inference_routes(registry: Registry, settings: Settings) -> list[Route]:
+    """`POST /v1/{task}` for every task.
 
-    @router.post("/v1/ner", summary="Named entities", **openapi.NER_OPERATION)
-    async def recognize_entities(request: Request) -> Response:
-        """Find the named entities of one text or of several."""
-        record = record_of(request)
-        record.task = "ner"
-        timeout_s = _timeout_ms(request, settings.request_timeout_ms) / 1000
-        try:
-            async with asyncio.timeout(timeout_s):
-                body = await read_body(request, max_bytes=settings.max_body_bytes)
-                call = validate(NerRequest, parse_json(body))
-                model = registry.resolve("ner", call.model)
-                _note_model(record, model)
-                parameters = call.parameters or NerParameters()
-                texts, is_single = read_texts(
-                    call.inputs, split=parameters.is_split_into_words, limits=text_limits
-                )
-                prediction = await _unless_disconnected(
-                    request.receive,
-                    predict(
-                        model,
-                        texts,
-                        ner.decoder(model.manifest, parameters),
-                        truncate=parameters.truncate,
-                        stride=parameters.stride,
-                    ),
-                )
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"no answer within {timeout_s * 1000:g} ms; send less, or try again later"
-            ) from None
-        _note_prediction(record, prediction)
-        content = prediction.answers[0] if is_single else prediction.answers
-        headers = _headers(model, prediction)
-        return Response(orjson.dumps(content), headers=headers, media_type="application/json")
+    Plain routes: FastAPI's own would read nothing of these requests (app/inputs.py does) and cost
+    time in each; app/openapi.py documents them.
+    """
+    limits = InputLimits(
+        settings.max_texts_per_request, settings.max_chars_per_text, settings.max_chars_per_context
+    )
 
-    return router
+    def route(task: Task[Any]) -> Route:
+        path = f"/v1/{task.name}"
+
+        async def infer(request: Request) -> Response:
+            record = record_of(request)
+            record.task, record.route = task.name, path
+            timeout_s = _timeout_ms(request, settings.request_timeout_ms) / 1000
+            try:
+                async with asyncio.timeout(timeout_s):
+                    body = await read_body(request, max_bytes=settings.max_body_bytes)
+                    call = read_call(task, parse_json(body), limits)
+                    model = registry.resolve(task.name, call.model)
+                    _note_model(record, model)
+                    prediction = await _unless_disconnected(request.receive, answer(call, model))
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"no answer within {timeout_s * 1000:g} ms; send less, or try again later"
+                ) from None
+            _note_prediction(record, prediction)
+            content = task.assemble(call.reading, prediction.answers)
+            headers = _headers(model, call, prediction)
+            return Response(orjson.dumps(content), headers=headers, media_type="application/json")
+
+        return Route(path, infer, methods=["POST"], name=task.name)
+
+    return [route(task) for task in TASKS.values()]
 
 
 def model_routes(catalog: Catalog) -> APIRouter:
@@ -186,7 +182,7 @@ def _note_model(record: Record, model: ServedModel) -> None:
     record.fields["model"] = model.manifest.name
 
 
-def _note_prediction(record: Record, prediction: Prediction[T]) -> None:
+def _note_prediction(record: Record, prediction: Prediction) -> None:
     record.fields |= {
         "inputs": len(prediction.answers),
         "tokens": prediction.num_tokens,
@@ -196,7 +192,7 @@ def _note_prediction(record: Record, prediction: Prediction[T]) -> None:
     }
 
 
-def _headers(model: ServedModel, prediction: Prediction[T]) -> dict[str, str]:
+def _headers(model: ServedModel, call: Call, prediction: Prediction) -> dict[str, str]:
     headers = {
         "X-Model": model.manifest.name,
         "X-Tokenization-Time": f"{prediction.tokenization_s * 1000:.2f}",
@@ -204,7 +200,8 @@ def _headers(model: ServedModel, prediction: Prediction[T]) -> dict[str, str]:
         "X-Inference-Time": f"{prediction.inference_s * 1000:.2f}",
     }
     if prediction.truncated:
-        headers["X-Truncated"] = ",".join(map(str, prediction.truncated))
+        owners = (call.reading.owners[position] for position in prediction.truncated)
+        headers["X-Truncated"] = ",".join(map(str, dict.fromkeys(owners)))
     return headers
 
 

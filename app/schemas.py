@@ -2,24 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-TEXT = "Maria Ionescu lucrează la București."
-ENTITIES = [
-    {"entity_group": "PERSON", "score": 0.998, "word": "Maria Ionescu", "start": 0, "end": 13},
-    {"entity_group": "GPE", "score": 0.995, "word": "București", "start": 26, "end": 35},
-]
-REQUEST_EXAMPLES: dict[str, dict[str, object]] = {
-    "one text": {"inputs": TEXT},
-    "several texts": {"inputs": [TEXT, "Nimic aici."], "model": "default"},
-    "one text split into words": {
-        "inputs": ["Maria", "Ionescu", "lucrează", "la", "București", "."],
-        "parameters": {"is_split_into_words": True},
-    },
-    "one item a word": {"inputs": TEXT, "parameters": {"aggregation_strategy": "none"}},
-}
-
-Inputs = Annotated[
+TextInputs = Annotated[
     object,
     WithJsonSchema(
         {
@@ -46,48 +31,21 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class NerParameters(Wire):
-    """Parameters of `ner`, named as in Hugging Face's pipeline."""
-
-    is_split_into_words: bool = Field(
-        False, description='inputs are lists of words; offsets refer to " ".join(words)'
-    )
-    truncate: bool = Field(
-        False,
-        description="read the first window of a long text only, instead of all of it in "
-        "overlapping windows; the cut inputs are named in X-Truncated",
-    )
-    stride: int | None = Field(
-        None,
-        ge=0,
-        le=8192,
-        description="tokens that neighbouring windows share, at most half a window; the model's "
-        "own if not given; without meaning for truncate",
-    )
-    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = Field(
-        "simple",
-        description="none: one item a labelled word; the others all give entities and do not "
-        "differ, since models decide once a word",
-    )
-    ignore_labels: list[str] = Field(
-        default=["O"],
-        max_length=256,
-        description="labels to leave out; words outside of entities (O) are never part of "
-        "aggregated replies",
-    )
+class Parameters(Wire):
+    """Parameters of a task, named as in Hugging Face's pipelines."""
 
 
-class NerRequest(Wire):
-    """Body of `POST /v1/ner`."""
+class TaskRequest(Wire):
+    """Body of `POST /v1/{task}`; each task says what its inputs and parameters are."""
 
-    inputs: Inputs
+    inputs: object
     model: str | None = Field(
         None,
         max_length=128,
         description="`<model>[:<version>]`, or an alias: default, teacher",
         examples=["default"],
     )
-    parameters: NerParameters | None = None
+    parameters: Parameters | None = None
 
 
 class Entity(Wire):
@@ -98,22 +56,6 @@ class Entity(Wire):
     word: str
     start: int = Field(ge=0)
     end: int = Field(ge=0)
-
-
-class TaggedWord(Wire):
-    """A word and its tag, for aggregation_strategy none; `index` counts words from 1."""
-
-    entity: str
-    score: float = Field(ge=0, le=1)
-    index: int = Field(ge=1)
-    word: str
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
-
-
-NerAnswer = list[Entity] | list[TaggedWord]
-NER_REPLY: TypeAdapter[NerAnswer | list[NerAnswer]] = TypeAdapter(NerAnswer | list[NerAnswer])
-"""One answer for one input, a list of answers for a list."""
 
 
 class ProblemError(Wire):
@@ -144,6 +86,7 @@ class Limits(Wire):
     stride: int
     max_texts_per_request: int
     max_chars_per_text: int
+    max_chars_per_context: int
     max_body_bytes: int
     request_timeout_ms: int
 

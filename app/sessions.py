@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.encoding import Arrays
+from app.contract.encoded_text import Arrays
 from app.contract.errors import PackageError
-from app.contract.pipeline import LOGITS
 from app.errors import StartupError
 
 try:
@@ -101,30 +100,27 @@ class OnnxSession:
         odd = self._inputs - {"input_ids", "attention_mask", "token_type_ids"}
         if odd:
             raise PackageError(f"{path.name} wants inputs that are unknown here: {sorted(odd)}")
-        shapes = {node.name: node.shape for node in self._session.get_outputs()}
-        if LOGITS not in shapes:
-            raise PackageError(f"{path.name} has no output {LOGITS!r}, only {sorted(shapes)}")
-        last = shapes[LOGITS][-1] if shapes[LOGITS] else None
-        self.width: int | None = last if isinstance(last, int) else None
+        self._outputs = [node.name for node in self._session.get_outputs()]
+        last = {n.name: n.shape[-1] if n.shape else None for n in self._session.get_outputs()}
+        self.widths: dict[str, int | None] = {
+            name: width if isinstance(width, int) else None for name, width in last.items()
+        }
 
     def __call__(self, arrays: Arrays) -> Mapping[str, NDArray[np.generic]]:
         """Run one batch (a `Runner`).
 
         Args:
-            arrays: `input_ids` and `attention_mask`, int64, shape (rows, longest).
+            arrays: int64, shape (rows, longest); those that the graph does not read are left out.
 
         Returns:
-            `logits`, shape (rows, longest, labels).
+            Every output of the graph.
         """
         feed = {name: array for name, array in arrays.items() if name in self._inputs}
-        if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(arrays["input_ids"])
-        (logits,) = self._session.run([LOGITS], feed)
-        return {LOGITS: logits}
+        return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
 
     def warm_up(self, *, max_tokens: int, max_batch_tokens: int, max_batch_items: int) -> None:
         """Run the batch shapes of traffic once, so that no request pays for first allocations."""
         for length in {*(n for n in WARM_UP_LENGTHS if n < max_tokens), max_tokens}:
             for rows in {1, max(1, min(max_batch_items, max_batch_tokens // length))}:
                 ones = np.ones((rows, length), np.int64)
-                self({"input_ids": ones, "attention_mask": ones})
+                self({"input_ids": ones, "attention_mask": ones, "token_type_ids": 0 * ones})

@@ -31,12 +31,15 @@ class Settings(BaseSettings):
     max_chars_per_text: int = Field(
         20_000, ge=1, le=10**7, description="length of one input, code points"
     )
+    max_chars_per_context: int = Field(
+        100_000, ge=1, le=10**7, description="length of the text a question is about, code points"
+    )
     max_batch_tokens: int = Field(
         1024, ge=1, le=10**6, description="size of a batch, tokens, padding included"
     )
     max_batch_items: int = Field(8, ge=1, le=1024, description="windows in a batch")
     max_queue_items: int = Field(256, ge=1, le=10**6, description="windows waiting, per model")
-    max_queue_tokens: int = Field(32_768, ge=1, le=10**8, description="tokens waiting, per model")
+    max_queue_tokens: int = Field(65_536, ge=1, le=10**8, description="tokens waiting, per model")
     request_timeout_ms: int = Field(
         10_000, ge=1, le=600_000, description="longest time for a request, milliseconds"
     )

@@ -31,6 +31,7 @@ class Record:
     """What the access line and the metrics say about a request; routes fill it in.
 
     Attributes:
+        route: the path as declared.
         fields: of the access line.
     """
 
@@ -39,6 +40,7 @@ class Record:
     start_s: float = field(default_factory=time.monotonic)
     status: int = CLIENT_CLOSED
     error_code: str | None = None
+    route: str = UNKNOWN
     task: str = UNKNOWN
     model: str = UNKNOWN
     version: str = UNKNOWN
@@ -115,7 +117,7 @@ class Telemetry:
             "request_id": record.request_id,
             "method": scope["method"] if scope["method"].isalpha() else UNKNOWN,
             # The path as declared: the one that was sent may hold anything.
-            "route": getattr(scope.get("route"), "path", UNKNOWN),
+            "route": getattr(scope.get("route"), "path", record.route),
             "status": record.status,
             "total_ms": round(seconds * 1000, 2),
             **record.fields,

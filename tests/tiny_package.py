@@ -12,8 +12,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from app.contract.encoding import Arrays, load_encoder
+from app.contract.encoded_text import Arrays
+from app.contract.encoding import load_encoder
 from app.contract.golden import FP32_TOLERANCE, record
+from app.contract.heads import SpanHead
 from app.contract.manifest import (
     ALIASES,
     CONTRACT_VERSION,
@@ -22,7 +24,6 @@ from app.contract.manifest import (
     MODEL,
     TOKENIZER,
     Manifest,
-    SpanHead,
     SubwordEncoder,
     sha256,
     write_manifest,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from app.contract.heads import label_names
 from app.contract.manifest import Manifest, Score
 from training.evaluate import Record
 
@@ -57,7 +58,7 @@ def _facts(manifest: Manifest, evaluation: Record) -> str:
     speed = evaluation["speed"]
     rows = {
         "task": manifest.task,
-        "labels": str(len(manifest.head.labels)),
+        "labels": ", ".join(label_names(manifest.head)),
         "parameters": f"{manifest.parameters:,}",
         "precision": f"{manifest.precision} (weights stored as {manifest.weights})",
         "file": f"{evaluation['bytes']:,} bytes",

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.decoding import decode_tags, entities, softmax, word_logits
-from app.contract.encoding import collate
+from app.contract.decoding import decode_tags, entities, word_logits
+from app.contract.encoded_text import Text
+from app.contract.heads import SpanHead
 from app.contract.manifest import Score
-from app.contract.pipeline import Runner, predict_logits
-from app.contract.tokenization import SubwordTokenizer, Text
+from app.contract.pipeline import Runner, predict_outputs
+from app.contract.probabilities import softmax
+from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import TaggedSentence
 from training.loyalty import label_loyalty, probability_loyalty
 from training.metrics import Span, strict_f1
@@ -23,12 +25,11 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Something that can be measured: an encoder, a runner and the labels of its logits."""
+    """Something that can be measured: an encoder, a runner and the head of its outputs."""
 
     encoder: SubwordTokenizer
     run: Runner
-    labels: tuple[str, ...]
-    pad_id: int
+    head: SpanHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +53,26 @@ def predict_split(engine: Engine, sentences: Sequence[TaggedSentence]) -> Predic
     """Run a split twice: as the corpus's words, and as running text."""
     probabilities, owners, spans = [], [], []
     words = [sentence.words for sentence in sentences]
-    outputs = predict_logits(engine.encoder, engine.run, words, pad_id=engine.pad_id)
-    for owner, (encoded, logits) in enumerate(outputs):
-        indices, rows = word_logits(encoded, logits)
-        full = np.zeros((len(encoded.words), len(engine.labels)), np.float32)
-        full[:, engine.labels.index("O")] = 1.0
+    labels = engine.head.labels
+    predicted = predict_outputs(engine.encoder, engine.head, engine.run, words)
+    for owner, (encoded, outputs) in enumerate(predicted):
+        indices, rows = word_logits(encoded, outputs)
+        full = np.zeros((len(encoded.words), len(labels)), np.float32)
+        full[:, labels.index("O")] = 1.0
         full[indices] = softmax(rows)
         probabilities.append(full)
         owners.append(np.full(len(full), owner))
         first = {word.start: i for i, word in enumerate(encoded.words)}
         last = {word.end: i for i, word in enumerate(encoded.words)}
-        found = entities(encoded, decode_tags(encoded, logits, engine.labels))
+        found = entities(encoded, decode_tags(encoded, outputs, labels))
         spans.append({(e.label, first[e.start], last[e.end] + 1) for e in found})
     texts = [sentence.text for sentence in sentences]
     raw = [
         {
             (e.label, e.start, e.end)
-            for e in entities(encoded, decode_tags(encoded, logits, engine.labels))
+            for e in entities(encoded, decode_tags(encoded, outputs, labels))
         }
-        for encoded, logits in predict_logits(
-            engine.encoder, engine.run, texts, pad_id=engine.pad_id
-        )
+        for encoded, outputs in predict_outputs(engine.encoder, engine.head, engine.run, texts)
     ]
     return Predictions(np.concatenate(probabilities), np.concatenate(owners), spans, raw)
 
@@ -157,7 +157,7 @@ def measure_speed(
             for batch in batches:
                 encoded = engine.encoder.encode(batch)
                 windows = [window for text in encoded for window in text.windows]
-                engine.run(collate(windows, pad_id=engine.pad_id))
+                engine.run(engine.encoder.collate(windows))
             if measured > 0:  # the first round warms up
                 seconds[name].append(time.perf_counter() - started)
     first = seconds[next(iter(engines))]

@@ -10,12 +10,11 @@ from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 from transformers.modeling_utils import PreTrainedModel
 
-from app.contract.encoding import collate
+from app.contract.encoded_text import EncodedText
 from app.contract.manifest import MODEL
-from app.contract.pipeline import LOGITS
-from app.contract.tokenization import EncodedText
+from app.contract.tokenization import collate
 from training.errors import StepError
-from training.runners import onnx_runner, torch_runner
+from training.runners import LOGITS, onnx_runner, torch_runner
 
 OPSET = 17
 PARITY = 1e-4

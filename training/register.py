@@ -94,7 +94,7 @@ def _is_same(draft: Draft, newest: Path, golden_texts: list[str]) -> bool:
     try:
         manifest = read_manifest(newest).model_dump(mode="json")
         own = _manifest(draft, manifest["version"]).model_dump(mode="json")
-        recorded = [example.text for example in read_golden(newest).examples]
+        recorded = [example.input for example in read_golden(newest).examples]
         evaluation = json.loads((newest / EVALUATION).read_text(encoding="utf-8"))
         files = [(newest / MODEL, draft.model), (newest / TOKENIZER, draft.tokenizer)]
         return (

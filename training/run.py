@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from app.contract.heads import SpanHead
 from app.contract.manifest import TOKENIZER, Score
 from app.contract.tokenization import SubwordTokenizer
 from training.data import RoadData
@@ -233,8 +234,9 @@ class Road:
 
     def _engines(self) -> dict[str, Engine]:
         folder = self.folder("export")
+        head = SpanHead(labels=self.data.labels)
         return {
-            name: Engine(self.tokenizer, onnx_runner(folder / file), self.data.labels, self._pad_id)
+            name: Engine(self.tokenizer, onnx_runner(folder / file), head)
             for name, file in (
                 ("teacher-fp32", "teacher-fp32.onnx"),
                 ("teacher", "teacher.onnx"),
@@ -322,7 +324,7 @@ class Road:
                 "stride": recipe.teacher.stride,
                 "pad_id": self._pad_id,
             },
-            "head": {"labels": self.data.labels},
+            "head": {"kind": "spans", "labels": self.data.labels},
             "quality": scores["quality"],
             "loyalty": scores["loyalty"] if part == "student" else {},
         }

@@ -21,7 +21,12 @@ from training.token_batches import NO_TARGET, TokenRow, token_batch
 def load_tokenizer(source: str, *, max_tokens: int, stride: int) -> SubwordTokenizer:
     """The tokenizer of a Hugging Face id or path, under the contract's normalization."""
     tokenizer = AutoTokenizer.from_pretrained(resolve_model(source), use_fast=True)
-    return SubwordTokenizer(tokenizer.backend_tokenizer, max_tokens=max_tokens, stride=stride)
+    return SubwordTokenizer(
+        tokenizer.backend_tokenizer,
+        max_tokens=max_tokens,
+        stride=stride,
+        pad_id=tokenizer.pad_token_id,
+    )
 
 
 def new_teacher(

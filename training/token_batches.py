@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.contract.encoding import collate
-from app.contract.tokenization import SubwordTokenizer, Window
+from app.contract.encoded_text import Window
+from app.contract.tokenization import SubwordTokenizer, collate
 from training.datasets.examples import TaggedSentence
 from training.loop import device
 

@@ -1,27 +1,60 @@
-"""Logits to answers. BIO tags of words to entities."""
+"""Outputs of the graph to answers, by head."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.tokenization import EncodedText
+from app.contract.answers import FoundAnswer, find_answers
+from app.contract.encoded_text import EncodedText, WindowOutputs
+from app.contract.heads import (
+    AnswerHead,
+    ClassHead,
+    Head,
+    ParseHead,
+    ScoreHead,
+    SpanHead,
+    TagHead,
+)
+from app.contract.probabilities import sigmoid, softmax
 
 OUTSIDE = "O"
+UNREAD = "X"
+"""Universal part of speech of what is no word."""
+
+Activation = Literal["softmax", "sigmoid", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """The BIO tag of one word.
+    """The label of one word.
 
     Attributes:
-        label: "O", "B-X" or "I-X".
+        label: one of the head's.
         score: its probability, in [0, 1].
     """
 
     label: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedWord:
+    """A word and its parts of speech; `start` and `end` as in Entity.
+
+    Attributes:
+        label: universal part of speech.
+        xpos: language-specific part of speech, None if the model has none.
+        score: probability of `label`, in [0, 1].
+    """
+
+    label: str
+    xpos: str | None
+    score: float
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +72,58 @@ class Entity:
     end: int
 
 
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Probabilities over the last axis, same shape."""
-    shifted = logits.astype(np.float32) - logits.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return probabilities
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """A label of a whole text; `score` is its probability, or what was asked for instead."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """The meaning of an utterance.
+
+    Attributes:
+        intent: the likeliest.
+        slots: in order, never overlapping.
+        tree: both in MTOP's decoupled form, `[IN:INTENT [SL:SLOT words ] ]`.
+    """
+
+    intent: ClassScore
+    slots: tuple[Entity, ...]
+    tree: str
+
+
+Answer = list[TaggedWord] | list[Entity] | list[ClassScore] | float | Parse | list[FoundAnswer]
+
+
+def decode(head: Head, encoded: EncodedText, outputs: Sequence[WindowOutputs]) -> Answer:
+    """The answer to one input under default parameters."""
+    match head:
+        case TagHead():
+            return tagged_words(head, encoded, outputs)
+        case SpanHead():
+            return entities(encoded, decode_tags(encoded, outputs, head.labels))
+        case ClassHead():
+            return class_scores(head, outputs)
+        case ScoreHead():
+            return similarity(head, outputs)
+        case ParseHead():
+            return parse(head, encoded, outputs)
+        case AnswerHead():
+            return find_answers(encoded, outputs, max_tokens=head.max_answer_tokens)
 
 
 def word_logits(
-    encoded: EncodedText, outputs: Sequence[NDArray[np.floating]]
+    encoded: EncodedText, outputs: Sequence[WindowOutputs], name: str = "logits"
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """The logits that decide each word: its first subword's, in the window with most context.
 
     Args:
         encoded: the text.
-        outputs: per window the logits of its row without padding, shape (length, labels).
+        outputs: of its windows.
+        name: of an output of shape (length, labels).
 
     Returns:
         Indices of the words that have logits (cut or unreadable words have none), shape (k,), and
@@ -69,28 +138,51 @@ def word_logits(
         at = best[word.first_token]
         window = encoded.windows[at]
         indices.append(index)
-        rows.append(outputs[at][window.prefix + word.first_token - window.offset])
-    stacked = np.stack(rows) if rows else np.empty((0, outputs[0].shape[-1]))
+        rows.append(outputs[at][name][window.prefix + word.first_token - window.offset])
+    stacked = np.stack(rows) if rows else np.empty((0, outputs[0][name].shape[-1]))
     return np.asarray(indices, np.intp), stacked.astype(np.float32)
 
 
 def decode_tags(
-    encoded: EncodedText, outputs: Sequence[NDArray[np.floating]], labels: Sequence[str]
+    encoded: EncodedText,
+    outputs: Sequence[WindowOutputs],
+    labels: Sequence[str],
+    *,
+    name: str = "logits",
+    unread: Tag | None = None,
 ) -> list[Tag]:
-    """One tag a word; words without logits are outside with score 1.
+    """One tag a word.
 
     Args:
         encoded: the text.
-        outputs: see `word_logits`.
+        outputs: of its windows.
         labels: tag of each logit.
+        name: of the output.
+        unread: tag of words without logits; outside with score 1 by default.
     """
-    tags = [Tag(OUTSIDE, 1.0)] * len(encoded.words)
-    indices, logits = word_logits(encoded, outputs)
+    tags = [unread or Tag(OUTSIDE, 1.0)] * len(encoded.words)
+    indices, logits = word_logits(encoded, outputs, name)
     probabilities = softmax(logits)
     for index, row in zip(indices, probabilities, strict=True):
         best = int(row.argmax())
         tags[index] = Tag(labels[best], float(row[best]))
     return tags
+
+
+def tagged_words(
+    head: TagHead, encoded: EncodedText, outputs: Sequence[WindowOutputs]
+) -> list[TaggedWord]:
+    """One item a word; a word that was not read (cut off, or unreadable) is X with score 0."""
+    unread = Tag(UNREAD, 0.0)
+    upos = decode_tags(encoded, outputs, head.labels, unread=unread)
+    xpos: list[str | None] = [None] * len(upos)
+    if head.xpos:
+        tags = decode_tags(encoded, outputs, head.xpos, name="xpos_logits", unread=unread)
+        xpos = [tag.label for tag in tags]
+    return [
+        TaggedWord(tag.label, fine, tag.score, word.start, word.end)
+        for tag, fine, word in zip(upos, xpos, encoded.words, strict=True)
+    ]
 
 
 def entities(
@@ -122,3 +214,44 @@ def entities(
             start, end = encoded.words[group[0]].start, encoded.words[group[-1]].end
             found.append(Entity(label, score, start, end))
     return found
+
+
+def class_scores(
+    head: ClassHead, outputs: Sequence[WindowOutputs], *, activation: Activation = "softmax"
+) -> list[ClassScore]:
+    """All labels, best first."""
+    scores = outputs[0]["logits"]
+    if activation != "none":
+        scores = softmax(scores) if activation == "softmax" else sigmoid(scores)
+    # A stable sort of the negated scores keeps the head's order among equals.
+    order = np.argsort(-scores, kind="stable")
+    return [ClassScore(head.labels[i], float(scores[i])) for i in order]
+
+
+def similarity(head: ScoreHead, outputs: Sequence[WindowOutputs]) -> float:
+    """How alike the texts of a pair mean, in [0, 1]."""
+    value = float(outputs[0]["logits"][0])
+    return (min(max(value, head.low), head.high) - head.low) / (head.high - head.low)
+
+
+def parse(head: ParseHead, encoded: EncodedText, outputs: Sequence[WindowOutputs]) -> Parse:
+    """Intent, slots, and the tree that they make."""
+    probabilities = softmax(outputs[0]["intent_logits"])
+    best = int(probabilities.argmax())
+    intent = ClassScore(head.intents[best], float(probabilities[best]))
+    slots = entities(encoded, decode_tags(encoded, outputs, head.slots, name="slot_logits"))
+    return Parse(intent, tuple(slots), tree(intent.label, slots, encoded.text))
+
+
+def tree(intent: str, slots: Sequence[Entity], text: str) -> str:
+    """MTOP's decoupled form: slots in order, with the words of `text`.
+
+    >>> tree("IN:GET_WEATHER", [Entity("SL:LOCATION", 0.9, 8, 12)], "weather Cluj")
+    '[IN:GET_WEATHER [SL:LOCATION Cluj ] ]'
+    """
+    parts = [f"[{_prefixed('SL:', s.label)} {text[s.start : s.end]} ]" for s in slots]
+    return " ".join([f"[{_prefixed('IN:', intent)}", *parts, "]"])
+
+
+def _prefixed(prefix: str, label: str) -> str:
+    return label if label.startswith(prefix) else prefix + label

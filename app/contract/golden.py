@@ -8,15 +8,18 @@ since kernels differ between processors) and the decoding of the recorded output
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from app.contract.decoding import decode_tags, entities
+from app.contract.decoding import Answer, decode
+from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
 from app.contract.errors import InputError, PackageError
 from app.contract.manifest import GOLDEN
-from app.contract.pipeline import Package, Runner, check_width, run_windows
+from app.contract.pipeline import Package, Runner, check_outputs
 
 DECIMALS = 4
 """Of the recorded outputs; the tolerances are wider."""
@@ -45,24 +48,35 @@ INT8_TOLERANCE = Tolerance(max_abs=2.5, mean_abs=0.25)
 """Integer kernels round, and on processors without VNNI saturate, differently."""
 
 
-class GoldenEntity(BaseModel):
-    """A decoded entity."""
+class GoldenPair(BaseModel):
+    """A pair of texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    label: str
-    score: float
-    start: int
-    end: int
+    first: str
+    second: str
 
 
 class GoldenExample(BaseModel):
-    """One recorded example, run alone (batch of one text)."""
+    """One recorded example, run alone (batch of one window).
+
+    Attributes:
+        input: a text, the words of one, or a pair.
+        arrays: per window the graph's inputs by name, without the axis of rows.
+        outputs: per window the graph's outputs by name, without the axis of rows.
+        answer: decoded from the recorded outputs under default parameters.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    text: str | list[str]
-    input_ids: list[list[int]]
-    logits: list[list[list[float]]]
-    entities: list[GoldenEntity]
+    input: str | list[str] | GoldenPair
+    arrays: list[dict[str, list[JsonValue]]]
+    outputs: list[dict[str, list[JsonValue]]]
+    answer: JsonValue
+
+    @property
+    def contract_input(self) -> Input:
+        """As the encoder takes it."""
+        given = self.input
+        return Pair(given.first, given.second) if isinstance(given, GoldenPair) else given
 
 
 class Golden(BaseModel):
@@ -74,24 +88,19 @@ class Golden(BaseModel):
 
 
 def record(
-    package: Package, run: Runner, texts: Sequence[str | list[str]], *, tolerance: Tolerance
+    package: Package, run: Runner, inputs: Sequence[Input], *, tolerance: Tolerance
 ) -> Golden:
-    """Run `texts` one by one and record everything the replay compares."""
+    """Run `inputs` one by one and record everything the replay compares."""
     examples = []
-    for text in texts:
-        encoded = package.encoder.encode([text])[0]
-        outputs = run_windows(encoded.windows, run, pad_id=package.manifest.encoder.pad_id)
-        rounded = [np.round(output, DECIMALS) for output in outputs]
-        tags = decode_tags(encoded, rounded, package.manifest.head.labels)
+    for given in inputs:
+        encoded = package.encoder.encode([given], long=package.head.long)[0]
+        outputs = [_rounded(output) for output in _run_singly(package, run, encoded)]
         examples.append(
             GoldenExample(
-                text=text,
-                input_ids=[window.input_ids.tolist() for window in encoded.windows],
-                logits=[[[float(f"{x:.{DECIMALS}f}") for x in row] for row in o] for o in rounded],
-                entities=[
-                    GoldenEntity(label=e.label, score=round(e.score, 5), start=e.start, end=e.end)
-                    for e in entities(encoded, tags)
-                ],
+                input=asdict(given) if isinstance(given, Pair) else given,
+                arrays=_arrays(package, encoded),
+                outputs=[{name: _plain(a) for name, a in output.items()} for output in outputs],
+                answer=_json(decode(package.head, encoded, outputs)),
             )
         )
     return Golden(tolerance=tolerance, examples=examples)
@@ -128,19 +137,27 @@ def replay(package: Package, run: Runner) -> None:
 def _difference(
     package: Package, run: Runner, example: GoldenExample, tolerance: Tolerance
 ) -> str | None:
-    manifest = package.manifest
     try:
-        encoded = package.encoder.encode([example.text])[0]
+        encoded = package.encoder.encode([example.contract_input], long=package.head.long)[0]
     except InputError as error:
         return f"its text is refused now ({error})"
-    if [window.input_ids.tolist() for window in encoded.windows] != example.input_ids:
-        return "the text is encoded to other ids than recorded"
-    outputs = run_windows(encoded.windows, run, pad_id=manifest.encoder.pad_id)
-    recorded = [np.asarray(window, np.float32) for window in example.logits]
-    check_width(manifest, outputs[0].shape[-1])
-    if [o.shape for o in outputs] != [r.shape for r in recorded]:
+    if _arrays(package, encoded) != example.arrays:
+        return "the text is encoded to other arrays than recorded"
+    outputs = _run_singly(package, run, encoded)
+    check_outputs(package.manifest, {n: a.shape[-1] for n, a in outputs[0].items()})
+    recorded = [
+        {name: np.asarray(values, np.float32) for name, values in window.items()}
+        for window in example.outputs
+    ]
+    if [_shapes(output) for output in outputs] != [_shapes(output) for output in recorded]:
         return "the outputs have another shape than recorded"
-    gap = np.concatenate([np.abs(o - r).ravel() for o, r in zip(outputs, recorded, strict=True)])
+    gap = np.concatenate(
+        [
+            np.abs(now[name] - then[name]).ravel()
+            for now, then in zip(outputs, recorded, strict=True)
+            for name in now
+        ]
+    )
     if not np.isfinite(gap).all():
         return "the graph puts out values that are not finite"
     if gap.max() > tolerance.max_abs or gap.mean() > tolerance.mean_abs:
@@ -148,11 +165,49 @@ def _difference(
             f"logits differ by {gap.max():.4g} at most and {gap.mean():.4g} on average; "
             f"allowed are {tolerance.max_abs:g} and {tolerance.mean_abs:g}"
         )
-    decoded = entities(encoded, decode_tags(encoded, recorded, manifest.head.labels))
-    places = [(e.label, e.start, e.end) for e in decoded]
-    if places != [(e.label, e.start, e.end) for e in example.entities] or any(
-        abs(now.score - then.score) > SCORE_TOLERANCE
-        for now, then in zip(decoded, example.entities, strict=True)
-    ):
-        return "the recorded logits decode to other entities than recorded"
+    if not _agree(_json(decode(package.head, encoded, recorded)), example.answer):
+        return "the recorded logits decode to another answer than recorded"
     return None
+
+
+def _run_singly(package: Package, run: Runner, encoded: EncodedText) -> list[WindowOutputs]:
+    return [package.run_windows([window], run)[0] for window in encoded.windows]
+
+
+def _arrays(package: Package, encoded: EncodedText) -> list[dict[str, list[JsonValue]]]:
+    return [
+        {name: _plain(array[0]) for name, array in package.encoder.collate([window]).items()}
+        for window in encoded.windows
+    ]
+
+
+def _rounded(output: WindowOutputs) -> WindowOutputs:
+    return {name: np.round(array, DECIMALS) for name, array in output.items()}
+
+
+def _plain(array: NDArray[np.generic]) -> list[JsonValue]:
+    """An array as JSON; without the digits that a float32 does not have."""
+    if np.issubdtype(array.dtype, np.floating):
+        array = np.round(array.astype(np.float64), DECIMALS)
+    plain: list[JsonValue] = array.tolist()
+    return plain
+
+
+def _json(answer: Answer) -> JsonValue:
+    value: JsonValue = TypeAdapter(object).dump_python(answer, mode="json")
+    return value
+
+
+def _shapes(output: WindowOutputs) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in output.items()}
+
+
+def _agree(now: JsonValue, then: JsonValue) -> bool:
+    """Whether two answers are equal but for the rounding of their scores."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        return now.keys() == then.keys() and all(_agree(now[key], then[key]) for key in now)
+    if isinstance(now, list) and isinstance(then, list):
+        return len(now) == len(then) and all(map(_agree, now, then))
+    if isinstance(now, float) and isinstance(then, float | int):
+        return abs(now - then) <= SCORE_TOLERANCE
+    return now == then

@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from app.contract.errors import PackageError
+from app.contract.heads import HEAD_OF_TASK, Head, Part
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -26,12 +27,6 @@ ALIASES = "aliases.json"
 Task = Literal["tagging", "ner", "sentiment", "sts", "dialect", "parse", "qa"]
 TASKS: tuple[str, ...] = get_args(Task)
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"
-
-
-class Part(BaseModel):
-    """A part of the manifest; unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Score(Part):
@@ -63,27 +58,6 @@ class SubwordEncoder(Part):
     max_tokens: int = Field(ge=8, le=8192)
     stride: int = Field(ge=0)
     pad_id: int = Field(ge=0)
-
-
-class SpanHead(Part):
-    """One BIO tag a word, read off its first subword; spans of words are the answer.
-
-    Attributes:
-        labels: tag of each logit: "O", "B-X", "I-X".
-    """
-
-    kind: Literal["spans"] = "spans"
-    labels: tuple[str, ...] = Field(min_length=2)
-
-    @field_validator("labels")
-    @classmethod
-    def _is_bio(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) != len(labels):
-            raise ValueError("labels repeat")
-        odd = [label for label in labels if not re.fullmatch(r"O|[BI]-.+", label)]
-        if odd or "O" not in labels:
-            raise ValueError(f"BIO labels are O, B-X and I-X; got {odd or 'no O'}")
-        return labels
 
 
 class Manifest(Part):
@@ -130,7 +104,7 @@ class Manifest(Part):
     parameters: int = Field(ge=1)
     opset: int = Field(ge=1)
     encoder: SubwordEncoder
-    head: SpanHead
+    head: Head
     quality: dict[str, Score]
     loyalty: dict[str, Score]
     files: dict[str, str]
@@ -151,6 +125,14 @@ class Manifest(Part):
         if MODEL not in files or GOLDEN not in files:
             raise ValueError(f"{MODEL} and {GOLDEN} must be listed")
         return files
+
+    @model_validator(mode="after")
+    def _head_fits_task(self) -> "Manifest":
+        if self.head.kind != HEAD_OF_TASK[self.task]:
+            raise ValueError(
+                f"head: {self.task} needs kind {HEAD_OF_TASK[self.task]!r}, got {self.head.kind!r}"
+            )
+        return self
 
 
 def read_manifest(package: Path) -> Manifest:

@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.decoding import Entity, decode_tags, entities
-from app.contract.encoding import Arrays, collate, load_encoder
+from app.contract.decoding import Answer, decode
+from app.contract.encoded_text import Arrays, EncodedText, Input, Window, WindowOutputs
+from app.contract.encoding import load_encoder
 from app.contract.errors import PackageError
+from app.contract.heads import Head
 from app.contract.manifest import MODEL, Manifest, read_manifest, verify_files
-from app.contract.tokenization import EncodedText, SubwordTokenizer, Text, Window
+from app.contract.tokenization import SubwordTokenizer
 
 Outputs = Mapping[str, NDArray[np.generic]]
 Runner = Callable[[Arrays], Outputs]
 """Named arrays to named arrays: a torch model, an fp32 or an int8 session."""
 
-LOGITS = "logits"
-
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A verified package: what is needed to turn texts into arrays and outputs into answers."""
+    """A verified package: what is needed to turn inputs into arrays and outputs into answers."""
 
     path: Path
     manifest: Manifest
@@ -44,73 +44,89 @@ class Package:
         """The ONNX graph."""
         return self.path / MODEL
 
+    @property
+    def head(self) -> Head:
+        """Of its manifest."""
+        return self.manifest.head
+
+    def run_windows(self, windows: Sequence[Window], run: Runner) -> list[WindowOutputs]:
+        """See `run_windows`."""
+        return run_windows(windows, run, encoder=self.encoder, head=self.head)
+
 
 def run_windows(
-    windows: Sequence[Window], run: Runner, *, pad_id: int
-) -> list[NDArray[np.floating]]:
+    windows: Sequence[Window], run: Runner, *, encoder: SubwordTokenizer, head: Head
+) -> list[WindowOutputs]:
     """Run one padded batch.
 
     Returns:
-        Per window the logits of its row without padding, shape (length, labels).
+        Per window its outputs by name without padding, float32, shape (length, labels), (length,)
+        or (labels,).
     """
-    outputs = run(collate(windows, pad_id=pad_id))
-    logits = np.asarray(outputs[LOGITS], np.float32)
-    return [row[: len(window.input_ids)] for window, row in zip(windows, logits, strict=True)]
+    outputs = run(encoder.collate(windows))
+    arrays = {spec: np.asarray(outputs[spec.name], np.float32) for spec in head.outputs}
+    return [
+        {
+            spec.name: array[row, : window.num_tokens] if spec.per_token else array[row]
+            for spec, array in arrays.items()
+        }
+        for row, window in enumerate(windows)
+    ]
 
 
-def check_width(manifest: Manifest, width: int | None) -> None:
-    """Refuse a graph whose last output dimension differs from the label count.
+def check_outputs(manifest: Manifest, widths: Mapping[str, int | None]) -> None:
+    """Refuse a graph that does not put out what the manifest's labels need.
 
     Args:
         manifest: of the package.
-        width: last dimension of the logits; None if the graph leaves it open.
+        widths: per output of the graph its last dimension, None if the graph leaves it open.
 
     Raises:
-        PackageError: they differ.
+        PackageError: an output is missing, or its width differs from the label count.
     """
-    expected = len(manifest.head.labels)
-    if width is not None and width != expected:
-        raise PackageError(
-            f"{manifest.name}: the graph puts out {width} labels, the manifest names {expected}"
-        )
+    for output in manifest.head.outputs:
+        if output.name not in widths:
+            raise PackageError(
+                f"{manifest.name}: the graph has no output {output.name!r}, only {sorted(widths)}"
+            )
+        width = widths[output.name]
+        if None not in (width, output.width) and width != output.width:
+            raise PackageError(
+                f"{manifest.name}: {output.name} has {width} labels, the manifest names "
+                f"{output.width}"
+            )
 
 
-def predict_logits(
+def predict_outputs(
     encoder: SubwordTokenizer,
+    head: Head,
     run: Runner,
-    texts: Sequence[Text],
+    inputs: Sequence[Input],
     *,
-    pad_id: int,
     batch_size: int = 32,
-) -> list[tuple[EncodedText, list[NDArray[np.floating]]]]:
-    """Encode texts and run them in batches of similar length.
+) -> list[tuple[EncodedText, list[WindowOutputs]]]:
+    """Encode inputs as the head's task does by default and run them in batches of similar length.
 
     Returns:
-        Per text, in order: its encoding and per window the logits, shape (length, labels).
+        Per input, in order: its encoding and the outputs of its windows.
     """
-    encoded = encoder.encode(texts)
+    encoded = encoder.encode(inputs, long=head.long)
     windows = [(i, window) for i, text in enumerate(encoded) for window in text.windows]
-    by_length = sorted(range(len(windows)), key=lambda i: len(windows[i][1].input_ids))
-    rows: list[NDArray[np.floating] | None] = [None] * len(windows)
+    by_length = sorted(range(len(windows)), key=lambda i: windows[i][1].num_tokens)
+    rows: dict[int, WindowOutputs] = {}
     for start in range(0, len(by_length), batch_size):
         chosen = by_length[start : start + batch_size]
-        outputs = run_windows([windows[i][1] for i in chosen], run, pad_id=pad_id)
-        for i, output in zip(chosen, outputs, strict=True):
-            rows[i] = output
-    results: list[tuple[EncodedText, list[NDArray[np.floating]]]] = [(e, []) for e in encoded]
-    for (index, _), row in zip(windows, rows, strict=True):
-        assert row is not None
-        results[index][1].append(row)
+        batch = [windows[i][1] for i in chosen]
+        rows |= zip(chosen, run_windows(batch, run, encoder=encoder, head=head), strict=True)
+    results: list[tuple[EncodedText, list[WindowOutputs]]] = [(e, []) for e in encoded]
+    for position, (owner, _) in enumerate(windows):
+        results[owner][1].append(rows[position])
     return results
 
 
-def predict(package: Package, run: Runner, texts: Sequence[Text]) -> list[list[Entity]]:
-    """The answers to texts, as the service gives them with default parameters."""
-    manifest = package.manifest
-    labels = manifest.head.labels
+def predict(package: Package, run: Runner, inputs: Sequence[Input]) -> list[Answer]:
+    """The answers to inputs, as the service gives them with default parameters."""
     return [
-        entities(encoded, decode_tags(encoded, outputs, labels))
-        for encoded, outputs in predict_logits(
-            package.encoder, run, texts, pad_id=manifest.encoder.pad_id
-        )
+        decode(package.head, encoded, outputs)
+        for encoded, outputs in predict_outputs(package.encoder, package.head, run, inputs)
     ]

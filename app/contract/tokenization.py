@@ -7,97 +7,90 @@ tokenizer's own pre-tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from app.contract.encoded_text import (
+    Arrays,
+    EncodedText,
+    Input,
+    LongInput,
+    Pair,
+    Text,
+    Window,
+    Word,
+)
 from app.contract.errors import InputError, PackageError
 from app.contract.normalization import NormalizedText, normalize
 
-Text = str | Sequence[str]
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A unit that gets one label.
+class _Template:
+    """The special tokens around a text or a pair, and the segment (type id) of each part.
 
     Attributes:
-        start, end: code points of the original text, end exclusive.
-        first_token: index of its first subword in the text's subwords; None if it has none
-            (characters that the tokenizer drops).
+        parts: ids before, between and after; a single text has nothing between.
+        types: segment of these parts, and of the first and the second text.
     """
 
-    start: int
-    end: int
-    first_token: int | None
+    parts: tuple[Ids, Ids, Ids]
+    types: tuple[int, int, int, int, int]
 
+    @classmethod
+    def of(cls, probe: Encoding) -> "_Template":
+        """Read the template off an encoded probe."""
+        sequence = probe.sequence_ids
+        texts = [position for position, owner in enumerate(sequence) if owner is not None]
+        second = next((p for p in texts if sequence[p] == 1), None)
+        first_end = (texts[-1] if second is None else max(p for p in texts if p < second)) + 1
+        bounds = ((0, texts[0]), (first_end, second or first_end), (texts[-1] + 1, len(sequence)))
+        ids, types = np.asarray(probe.ids, np.int64), probe.type_ids
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One row of a batch.
+        def type_of(start: int, end: int) -> int:
+            return types[start] if start < end else 0
 
-    Attributes:
-        input_ids: shape (length,), special tokens included.
-        offset: index in the text's subwords of the window's first subword.
-        prefix: number of special tokens before that first subword.
-        size: number of the text's subwords in the window.
-    """
+        return cls(
+            (ids[slice(*bounds[0])], ids[slice(*bounds[1])], ids[slice(*bounds[2])]),
+            (
+                *(type_of(*bound) for bound in bounds),
+                types[texts[0]],
+                types[second or texts[-1]],
+            ),
+        )
 
-    input_ids: NDArray[np.int64]
-    offset: int
-    prefix: int
-    size: int
+    @property
+    def size(self) -> int:
+        """Number of special tokens."""
+        return sum(len(part) for part in self.parts)
 
-
-@dataclass(frozen=True)
-class EncodedText:
-    """A text ready for the graph, and what is needed to read the answer.
-
-    Attributes:
-        text: the original; for a list of words, the words joined by one space.
-        words: in order, never overlapping.
-        windows: at least one; together they cover all subwords unless `truncated`.
-        truncated: whether subwords were cut off.
-    """
-
-    text: str
-    words: tuple[Word, ...]
-    windows: tuple[Window, ...]
-    truncated: bool
-
-    @cached_property
-    def best_window(self) -> NDArray[np.int64]:
-        """For each subword the window that shows most context around it, shape (subwords,)."""
-        count = max(window.offset + window.size for window in self.windows)
-        best = np.zeros(count, np.int64)
-        margin = np.full(count, -1)
-        for index, window in enumerate(self.windows):
-            position = np.arange(window.size)
-            # A text's own start and end are no cuts: context is not missing there.
-            left = position if window.offset > 0 else np.full(window.size, count)
-            is_last = window.offset + window.size == count
-            right = np.full(window.size, count) if is_last else window.size - 1 - position
-            here = slice(window.offset, window.offset + window.size)
-            context = np.minimum(left, right)
-            better = context > margin[here]
-            best[here][better] = index
-            margin[here][better] = context[better]
-        return best
+    def row(self, first: Ids, second: Ids) -> tuple[Ids, Ids]:
+        """Ids and segments of a row; for a single text `first` is empty and `second` the text."""
+        before, between, after = self.parts
+        chunks = (before, first, between, second, after)
+        before_type, between_type, after_type, first_type, second_type = self.types
+        types = (before_type, first_type, between_type, second_type, after_type)
+        lengths = [len(chunk) for chunk in chunks]
+        return np.concatenate(chunks), np.repeat(np.asarray(types, np.int64), lengths)
 
 
 class SubwordTokenizer:
     """A `tokenizer.json` with the contract's normalization in front."""
 
-    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, stride: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, max_tokens: int, stride: int, pad_id: int = 0
+    ) -> None:
         """Configure once; nothing is changed per call, so one instance serves many threads.
 
         Args:
             tokenizer: its own truncation and padding are switched off.
             max_tokens: longest window, special tokens included.
             stride: tokens that neighbouring windows share.
+            pad_id: id that fills the shorter rows of a batch.
 
         Raises:
             PackageError: the window leaves no room for text or for the stride.
@@ -107,20 +100,19 @@ class SubwordTokenizer:
         # A caller who writes "[SEP]" means these five characters.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
-        probe = tokenizer.encode("a")
-        first = probe.special_tokens_mask.index(0) if 0 in probe.special_tokens_mask else 1
-        ids = [
-            i for i, special in zip(probe.ids, probe.special_tokens_mask, strict=True) if special
-        ]
-        self._prefix, self._suffix = ids[:first], ids[first:]
+        self._single = _Template.of(tokenizer.encode("a"))
+        self._paired = _Template.of(tokenizer.encode("a", "a"))
+        self._pad_id = pad_id
         self.max_tokens = max_tokens
         self.stride = stride
-        self.room = max_tokens - len(ids)
+        self.room = max_tokens - self._single.size
         if self.room <= stride:
             raise PackageError(f"max_tokens {max_tokens} leaves no room for a stride of {stride}")
 
     @classmethod
-    def from_file(cls, path: Path, *, max_tokens: int, stride: int) -> "SubwordTokenizer":
+    def from_file(
+        cls, path: Path, *, max_tokens: int, stride: int, pad_id: int = 0
+    ) -> "SubwordTokenizer":
         """Load `tokenizer.json`.
 
         Raises:
@@ -130,72 +122,158 @@ class SubwordTokenizer:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises plain Exception
             raise PackageError(f"{path.name} is not a tokenizer file ({error})") from error
-        return cls(tokenizer, max_tokens=max_tokens, stride=stride)
+        return cls(tokenizer, max_tokens=max_tokens, stride=stride, pad_id=pad_id)
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
         self._tokenizer.save(str(path))
 
     def encode(
-        self, texts: Sequence[Text], *, truncate: bool = False, stride: int | None = None
+        self, inputs: Sequence[Input], *, long: LongInput = "windows", stride: int | None = None
     ) -> list[EncodedText]:
-        """Encode texts, each a string or a list of words.
+        """Encode inputs: each a text, the words of one, or a pair.
 
         Args:
-            texts: one or more inputs.
-            truncate: keep the first window only instead of reading on in overlapping windows.
+            inputs: one or more.
+            long: what becomes of inputs longer than a window. In windows of a pair the first text
+                is repeated whole; a pair is cut where it is longest.
             stride: tokens shared by neighbouring windows, in [0, room); the package's by default.
 
         Raises:
-            InputError: a text that leaves no subword (only characters the tokenizer drops), or a
-                stride out of bounds.
+            InputError: a text that leaves no subword (only characters the tokenizer drops), one
+                that is too long, or a stride out of bounds.
         """
         stride = self.stride if stride is None else stride
         if not 0 <= stride < self.room:
             raise InputError(
                 "invalid_parameter", f"stride must be in [0, {self.room}), got {stride}"
             )
-        normalized = [normalize(t if isinstance(t, str) else " ".join(t)) for t in texts]
+        normalized = [normalize(text) for text in _texts(inputs)]
         # `encode_batch`, even for one text: it releases the GIL, `encode` does not.
-        encodings = self._tokenizer.encode_batch(
-            [text.text for text in normalized], add_special_tokens=False
+        encodings = iter(
+            self._tokenizer.encode_batch([n.text for n in normalized], add_special_tokens=False)
         )
-        for index, encoding in enumerate(encodings):
-            if not encoding.ids:
+        texts = iter(normalized)
+        encoded = []
+        for index, given in enumerate(inputs):
+            first = next(encodings) if isinstance(given, Pair) else None
+            if first:
+                next(texts)
+            second = next(encodings)
+            if not second.ids or (first and not first.ids):
                 message = "the text has no readable character"
                 raise InputError("empty_text", message, index=index)
-        return [
-            self._encode_one(text, encoding, joined, truncate=truncate, stride=stride)
-            for text, encoding, joined in zip(texts, encodings, normalized, strict=True)
-        ]
+            try:
+                encoded.append(_Input(given, next(texts), second, first).encode(self, long, stride))
+            except InputError as error:
+                raise InputError(error.code, str(error), index=index) from error
+        return encoded
 
-    def _encode_one(
-        self,
-        text: Text,
-        encoding: Encoding,
-        normalized: NormalizedText,
-        *,
-        truncate: bool,
-        stride: int,
-    ) -> EncodedText:
-        ids = np.asarray(encoding.ids, np.int64)
-        starts = range(0, max(1, len(ids) - stride), self.room - stride)
-        windows = tuple(self._window(ids, start) for start in (starts[:1] if truncate else starts))
-        joined = text if isinstance(text, str) else " ".join(text)
-        spans = [
-            _without_space(joined, normalized.original_span(*span)) if span[0] < span[1] else None
-            for span in encoding.offsets
-        ]
-        if isinstance(text, str):
-            words = _pre_tokens(spans, encoding.word_ids)
+    def collate(self, windows: Sequence[Window]) -> Arrays:
+        """Pad windows into one batch; see `collate`."""
+        return collate(windows, pad_id=self._pad_id)
+
+    def windows_of(
+        self, first: Ids | None, second: Ids, long: LongInput, stride: int
+    ) -> tuple[tuple[Window, ...], bool]:
+        """Rows for the subwords of one input, and whether any were cut off."""
+        template = self._single if first is None else self._paired
+        first = np.empty(0, np.int64) if first is None else first
+        room = self.max_tokens - template.size - len(first)
+        too_long = len(second) > room
+        if too_long and long == "refuse":
+            message = (
+                f"the input has {len(first) + len(second)} tokens, at most {room + len(first)}"
+            )
+            raise InputError("text_too_long", f"{message} are read; shorten it or set truncate")
+        if long == "cut":
+            first, second = _cut(first, second, self.max_tokens - template.size)
+            starts = range(1)
+            room = len(second)
         else:
-            words = _given_words(text, spans)
-        return EncodedText(joined, words, windows, truncated=truncate and len(ids) > self.room)
+            if template is self._paired:
+                if room < 2:
+                    message = (
+                        f"the first text has {len(first)} tokens, which leaves the second none"
+                    )
+                    raise InputError("text_too_long", f"{message}; at most {room + len(first) - 2}")
+                # A long question leaves little room: then windows share at most half of it.
+                stride = min(stride, room // 2)
+            starts = range(0, max(1, len(second) - stride), room - stride)
+        prefix = len(template.parts[0]) + len(first) + len(template.parts[1])
+        windows = []
+        for start in starts:
+            inner = second[start : start + room]
+            ids, types = template.row(first, inner)
+            windows.append(Window(ids, types, offset=start, prefix=prefix, size=len(inner)))
+        return tuple(windows), too_long and long == "cut"
 
-    def _window(self, ids: NDArray[np.int64], start: int) -> Window:
-        inner = ids[start : start + self.room]
-        row = np.concatenate([self._prefix, inner, self._suffix]).astype(np.int64)
-        return Window(row, offset=start, prefix=len(self._prefix), size=len(inner))
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """One input on its way; for a pair `text` and `encoding` are those of the second text."""
+
+    given: Input
+    text: NormalizedText
+    encoding: Encoding
+    first: Encoding | None
+
+    def encode(self, tokenizer: SubwordTokenizer, long: LongInput, stride: int) -> EncodedText:
+        first = None if self.first is None else np.asarray(self.first.ids, np.int64)
+        second = np.asarray(self.encoding.ids, np.int64)
+        windows, truncated = tokenizer.windows_of(first, second, long, stride)
+        original = self.given.second if isinstance(self.given, Pair) else _joined(self.given)
+        spans = tuple(
+            _without_space(original, self.text.original_span(*span)) if span[0] < span[1] else None
+            for span in self.encoding.offsets
+        )
+        if isinstance(self.given, str | Pair):
+            words = _pre_tokens(spans, self.encoding.word_ids)
+        else:
+            words = _given_words(self.given, spans)
+        return EncodedText(original, words, spans, windows, truncated)
+
+
+def collate(windows: Sequence[Window], *, pad_id: int) -> Arrays:
+    """Pad windows into one batch.
+
+    Returns:
+        `input_ids`, `attention_mask` and `token_type_ids`, int64, shape (len(windows), longest).
+    """
+    shape = len(windows), max(window.num_tokens for window in windows)
+    input_ids = np.full(shape, pad_id, np.int64)
+    attention_mask, type_ids = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for row, window in enumerate(windows):
+        length = window.num_tokens
+        input_ids[row, :length] = window.input_ids
+        attention_mask[row, :length] = 1
+        type_ids[row, :length] = window.type_ids
+    return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": type_ids}
+
+
+def _joined(text: Text) -> str:
+    return text if isinstance(text, str) else " ".join(text)
+
+
+def _texts(inputs: Sequence[Input]) -> list[str]:
+    """Every text of the inputs, a pair as two."""
+    texts = []
+    for given in inputs:
+        texts += [given.first, given.second] if isinstance(given, Pair) else [_joined(given)]
+    return texts
+
+
+def _cut(first: Ids, second: Ids, room: int) -> tuple[Ids, Ids]:
+    """Both texts in `room` tokens: the longer one is cut until they fit or are equal."""
+    excess = len(first) + len(second) - room
+    if excess <= 0:
+        return first, second
+    if not len(first):
+        return first, second[:room]
+    shorter = min(len(first), len(second), room // 2)
+    if len(first) <= len(second):
+        return first[:shorter], second[: room - shorter]
+    return first[: room - shorter], second[:shorter]
 
 
 def _without_space(text: str, span: tuple[int, int]) -> tuple[int, int]:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from app.batch_policy import Limits, retry_after_s, take_batch
 from app.batching import Batcher
-from app.contract.tokenization import Window
+from app.contract.encoded_text import Window, WindowOutputs
 from app.errors import InferenceFailed, QueueFull, RequestError, Unavailable
-from app.isolation import Logits, Run, run_isolated
+from app.isolation import Run, run_isolated
 from app.metrics import Metrics
 from tests.app.harness import until
 
@@ -23,15 +23,15 @@ POISON = 666
 
 def window(length: int, *, first_id: int = 1) -> Window:
     ids = np.arange(first_id, first_id + length, dtype=np.int64)
-    return Window(ids, offset=0, prefix=0, size=length)
+    return Window(ids, np.zeros_like(ids), offset=0, prefix=0, size=length)
 
 
-def echo(windows: Sequence[Window]) -> list[Logits]:
-    """A runner whose logits are the ids, so that each answer shows whose it is."""
-    return [window.input_ids[:, None].astype(np.float32) for window in windows]
+def echo(windows: Sequence[Window]) -> list[WindowOutputs]:
+    """A runner whose outputs are the ids, so that each answer shows whose it is."""
+    return [{"ids": window.input_ids.astype(np.float32)} for window in windows]
 
 
-def echo_unless_poisoned(windows: Sequence[Window]) -> list[Logits]:
+def echo_unless_poisoned(windows: Sequence[Window]) -> list[WindowOutputs]:
     if any(POISON in window.input_ids for window in windows):
         raise RuntimeError("the graph fails")
     return echo(windows)
@@ -45,7 +45,7 @@ class Gate:
         self._run = run
         self._opened = threading.Event()
 
-    def __call__(self, windows: Sequence[Window]) -> list[Logits]:
+    def __call__(self, windows: Sequence[Window]) -> list[WindowOutputs]:
         self.batches.append([len(window.input_ids) for window in windows])
         assert self._opened.wait(10)
         return self._run(windows)
@@ -166,10 +166,10 @@ class TestRunIsolated:
         assert splits == []
 
     @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
-    def test_window_with_infinite_logits_fails_alone(self, odd: float) -> None:
-        def run(windows: Sequence[Window]) -> list[Logits]:
+    def test_window_with_infinite_outputs_fails_alone(self, odd: float) -> None:
+        def run(windows: Sequence[Window]) -> list[WindowOutputs]:
             first, *others = echo(windows)
-            return [np.full_like(first, odd), *others]
+            return [{"ids": np.full_like(first["ids"], odd)}, *others]
 
         outcomes = run_isolated(run, [window(2), window(2)], on_split=lambda: None)
 
@@ -186,7 +186,7 @@ class TestBatcher:
 
         for request, answer in zip(requests, answers, strict=True):
             for sent, outcome in zip(request, answer, strict=True):
-                assert outcome.logits[:, 0].tolist() == sent.input_ids.tolist()
+                assert outcome.outputs["ids"].tolist() == sent.input_ids.tolist()
 
     async def test_batches_grow_while_the_worker_is_busy(
         self, executor: ThreadPoolExecutor

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.schemas import NER_REPLY
+from app.tasks.ner import NER
 from tests.app.harness import Api, serving
 from tests.tiny_package import MAX_TOKENS, SCORE, build, write_aliases
 
@@ -243,4 +243,4 @@ async def test_reply_fits_its_schema(api: Api) -> None:
     for inputs in (TEXT, [TEXT, "merge"]):
         for strategy in ("simple", "none"):
             response = await api.ner(inputs, parameters={"aggregation_strategy": strategy})
-            NER_REPLY.validate_json(response.content)
+            NER.reply.validate_json(response.content)

@@ -10,7 +10,8 @@ import pytest
 
 from app.batching import STUCK_S
 from app.errors import CODES
-from app.schemas import NER_REPLY, Health, ModelInfo, Problem, TaskInfo, TaskList
+from app.schemas import Health, ModelInfo, Problem, TaskInfo, TaskList
+from app.tasks.ner import NER
 from tests.app.harness import Api, serving, until
 from tests.tiny_package import CRASH, MAX_TOKENS, STRIDE, build, write_aliases
 
@@ -165,7 +166,7 @@ async def test_openapi_request_examples_are_answered_as_documented(api: Api) -> 
     assert len(examples) >= 4
     for example in examples.values():
         response = await api.http.post("/v1/ner", json=example["value"])
-        NER_REPLY.validate_json(response.content)
+        NER.reply.validate_json(response.content)
 
 
 async def test_openapi_reply_examples_fit_their_schemas(api: Api) -> None:
@@ -173,7 +174,7 @@ async def test_openapi_reply_examples_fit_their_schemas(api: Api) -> None:
     responses = document["paths"]["/v1/ner"]["post"]["responses"]
 
     for example in responses.pop("200")["content"]["application/json"]["examples"].values():
-        NER_REPLY.validate_json(json.dumps(example["value"]))
+        NER.reply.validate_json(json.dumps(example["value"]))
     documented = set()
     for status, response in responses.items():
         for example in response["content"]["application/problem+json"]["examples"].values():

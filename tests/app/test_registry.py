@@ -49,8 +49,8 @@ def rename_the_output(package: Path) -> None:
 
 def shift_the_golden_logits(package: Path) -> None:
     golden = json.loads((package / GOLDEN).read_bytes())
-    logits = np.asarray(golden["examples"][0]["logits"]) + 0.1
-    golden["examples"][0]["logits"] = logits.tolist()
+    logits = golden["examples"][0]["outputs"][0]["logits"]
+    golden["examples"][0]["outputs"][0]["logits"] = (np.asarray(logits) + 0.1).tolist()
     (package / GOLDEN).write_text(json.dumps(golden))
     reseal(package)
 
@@ -74,7 +74,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown input": (ask_for_an_unknown_input, "unknown here: ['pixels']"),
     "other output": (rename_the_output, "no output 'logits'"),
     "golden mismatch": (shift_the_golden_logits, "golden example 0: logits differ"),
-    "label count": (name_one_label_more, "puts out 5 labels, the manifest names 6"),
+    "label count": (name_one_label_more, "logits has 5 labels, the manifest names 6"),
 }
 
 

@@ -45,7 +45,7 @@ def test_gpu_that_is_not_there_is_refused() -> None:
     assert choose_providers("auto") == ["CPUExecutionProvider"]
 
 
-def test_token_types_are_zeros_where_the_graph_asks_for_them(tmp_path: Path) -> None:
+def test_graph_gets_the_token_types_it_asks_for(tmp_path: Path) -> None:
     """The graph adds all its inputs up, so ids of 5 and a mask of 1 give 6 with token types 0."""
     names = ("input_ids", "attention_mask", "token_type_ids")
     nodes = [
@@ -66,9 +66,9 @@ def test_token_types_are_zeros_where_the_graph_asks_for_them(tmp_path: Path) -> 
     session = OnnxSession(path, provider="cpu")
     ids = np.full((2, 3), 5, np.int64)
 
-    outputs = session({"input_ids": ids, "attention_mask": ids // 5})
+    outputs = session({"input_ids": ids, "attention_mask": ids // 5, "token_type_ids": 0 * ids})
 
-    assert (session.provider, session.width) == ("CPUExecutionProvider", 1)
+    assert (session.provider, session.widths) == ("CPUExecutionProvider", {"logits": 1})
     assert (outputs["logits"] == 6).all()
 
 

@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.contract.decoding import Tag, decode_tags, entities, softmax
-from app.contract.tokenization import EncodedText, Window, Word
+from app.contract.decoding import Tag, decode_tags, entities
+from app.contract.encoded_text import EncodedText, Window, Word
+from app.contract.probabilities import softmax
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
@@ -13,8 +14,14 @@ LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 def text_of(count: int) -> EncodedText:
     """`count` words "w", one subword each, in one window with one special token on each side."""
     words = tuple(Word(2 * i, 2 * i + 1, i) for i in range(count))
-    window = Window(np.zeros(count + 2, np.int64), offset=0, prefix=1, size=count)
-    return EncodedText(" ".join("w" * count), words, (window,), truncated=False)
+    return encoded_text(" ".join("w" * count), words, size=count)
+
+
+def encoded_text(text: str, words: tuple[Word, ...], *, size: int) -> EncodedText:
+    """In one window of `size` subwords with one special token on each side."""
+    ids = np.zeros(size + 2, np.int64)
+    window = Window(ids, ids, offset=0, prefix=1, size=size)
+    return EncodedText(text, words, (None,) * size, (window,), truncated=False)
 
 
 def tags_of(*labels: str) -> list[Tag]:
@@ -61,31 +68,21 @@ def test_any_tag_sequence_decodes_to_ordered_spans_that_never_overlap(labels: li
 
 
 def test_the_first_subword_decides_and_special_tokens_do_not() -> None:
-    encoded = EncodedText(
-        "Ana merge",
-        (Word(0, 3, 0), Word(4, 9, 2)),
-        (Window(np.zeros(5, np.int64), offset=0, prefix=1, size=3),),
-        truncated=False,
-    )
+    encoded = encoded_text("Ana merge", (Word(0, 3, 0), Word(4, 9, 2)), size=3)
     logits = np.zeros((5, 5), np.float32)
     logits[[0, 1, 2, 3, 4], [3, 1, 3, 0, 3]] = 9.0  # CLS, Ana, ##a, merge, SEP
 
-    tags = decode_tags(encoded, [logits], LABELS)
+    tags = decode_tags(encoded, [{"logits": logits}], LABELS)
 
     assert [tag.label for tag in tags] == ["B-PER", "O"]
 
 
 def test_a_word_without_subwords_is_outside() -> None:
-    encoded = EncodedText(
-        "\u200b x",
-        (Word(0, 1, None), Word(2, 3, 0)),
-        (Window(np.zeros(3, np.int64), offset=0, prefix=1, size=1),),
-        truncated=False,
-    )
+    encoded = encoded_text("\u200b x", (Word(0, 1, None), Word(2, 3, 0)), size=1)
     logits = np.zeros((3, 5), np.float32)
     logits[1, 3] = 9.0
 
-    assert [t.label for t in decode_tags(encoded, [logits], LABELS)] == ["O", "B-LOC"]
+    assert [t.label for t in decode_tags(encoded, [{"logits": logits}], LABELS)] == ["O", "B-LOC"]
 
 
 def test_softmax_sums_to_one_even_for_huge_logits() -> None:

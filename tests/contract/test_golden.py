@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.contract.encoding import Arrays
+from app.contract.encoded_text import Arrays
 from app.contract.errors import PackageError
 from app.contract.golden import replay
 from app.contract.manifest import GOLDEN, TOKENIZER
-from app.contract.pipeline import Outputs, Package, check_width, predict
+from app.contract.pipeline import Outputs, Package, check_outputs, predict
 from tests.tiny_package import LABELS, MARGIN, TAGS, VOCABULARY, build, reseal
 
 
@@ -63,18 +63,18 @@ def test_another_tokenizer_is_noticed(tmp_path: Path) -> None:
     (folder / TOKENIZER).write_text(json.dumps(content))
     reseal(folder)
 
-    with pytest.raises(PackageError, match="encoded to other ids than recorded"):
+    with pytest.raises(PackageError, match="encoded to other arrays than recorded"):
         replay(Package.load(folder), table_run)
 
 
 def test_another_decoding_is_noticed(tmp_path: Path) -> None:
     folder = build(tmp_path)
     content = json.loads((folder / GOLDEN).read_bytes())
-    content["examples"][0]["entities"][0]["end"] -= 1
+    content["examples"][0]["answer"][0]["end"] -= 1
     (folder / GOLDEN).write_text(json.dumps(content))
     reseal(folder)
 
-    with pytest.raises(PackageError, match="decode to other entities than recorded"):
+    with pytest.raises(PackageError, match="decode to another answer than recorded"):
         replay(Package.load(folder), table_run)
 
 
@@ -90,8 +90,8 @@ def test_an_unreadable_golden_file_is_refused(tmp_path: Path, text: str) -> None
 
 def test_a_graph_of_another_width_is_refused(tmp_path: Path) -> None:
     manifest = Package.load(build(tmp_path)).manifest
-    check_width(manifest, len(LABELS))
-    check_width(manifest, None)
+    check_outputs(manifest, {"logits": len(LABELS)})
+    check_outputs(manifest, {"logits": None, "more": 7})
 
-    with pytest.raises(PackageError, match="puts out 4 labels, the manifest names 5"):
-        check_width(manifest, 4)
+    with pytest.raises(PackageError, match="logits has 4 labels, the manifest names 5"):
+        check_outputs(manifest, {"logits": 4})

@@ -80,11 +80,14 @@ def test_written_and_read_manifests_are_equal(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"contract_version": 0}, r"contract_version is 0, this service reads 1; register"),
+        ({"contract_version": 0}, r"contract_version is 0, this service reads 2; register"),
         ({"version": 2}, r"ner/distil-ro:1: .* says it is ner/distil-ro:2"),
         ({"surprise": 1}, r"surprise: Extra inputs"),
-        ({"head": {"labels": ["O", "PER"]}}, r"head.labels: .*BIO labels are"),
-        ({"head": {"labels": ["O", "O"]}}, r"labels repeat"),
+        (
+            {"head": {"kind": "spans", "labels": ["O", "PER"]}},
+            r"head.spans.labels: .*BIO labels are",
+        ),
+        ({"head": {"kind": "spans", "labels": ["O", "O"]}}, r"labels repeat"),
         ({"files": {"model.onnx": "0" * 64}}, r"golden.json must be listed"),
         (
             {"files": {"../model.onnx": "0" * 64, "golden.json": "1" * 64}},

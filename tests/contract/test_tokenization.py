@@ -71,7 +71,7 @@ def test_words_and_running_text_give_the_same_ids(tokenizer: SubwordTokenizer) -
 def test_a_long_text_is_cut_only_when_truncation_is_asked(tokenizer: SubwordTokenizer) -> None:
     text = " ".join(["merge"] * 20)
 
-    whole, cut = tokenizer.encode([text])[0], tokenizer.encode([text], truncate=True)[0]
+    whole, cut = tokenizer.encode([text])[0], tokenizer.encode([text], long="cut")[0]
 
     assert (len(whole.windows), whole.truncated) == (5, False)
     assert (len(cut.windows), cut.truncated) == (1, True)
@@ -85,7 +85,7 @@ def test_a_special_token_in_a_text_is_ordinary_characters(tokenizer: SubwordToke
 
 
 def test_a_short_text_is_not_called_truncated(tokenizer: SubwordTokenizer) -> None:
-    assert not tokenizer.encode(["Ana merge"], truncate=True)[0].truncated
+    assert not tokenizer.encode(["Ana merge"], long="cut")[0].truncated
 
 
 @given(st.integers(1, 60), st.integers(0, 5))

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from app.contract.heads import SpanHead
 from training.datasets import read_split
 from training.datasets.examples import TaggedSentence
 from training.evaluate import Engine, predict_split, quality
@@ -56,7 +57,7 @@ def main(encoder: str, data_dir: Path) -> None:
                     checkpoint=Path(folder) / f"{i}.pt",
                     title=name,
                 )
-        engine = Engine(tokenizer, torch_runner(model), labels, pad_id)
+        engine = Engine(tokenizer, torch_runner(model), SpanHead(labels=labels))
         score = quality(predict_split(engine, tune), tune)["strict_f1"]
         sys.stdout.write(json.dumps({"plan": name} | score.model_dump()) + "\n")
         sys.stdout.flush()

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.contract.tokenization import SubwordTokenizer, Word
+from app.contract.encoded_text import Word
+from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import TaggedSentence
 from training.datasets.raw_text import read_lines, stable_fraction
 from training.errors import DataError

@@ -1,0 +1,51 @@
+"""From a parsed body to the answers: the same for every protocol."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.inference import Prediction, predict
+from app.inputs import InputLimits, Reading, validate
+from app.loading import ServedModel
+from app.schemas import Parameters
+from app.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A checked request.
+
+    Attributes:
+        task: that is asked.
+        model: name of the model, None for the task's default.
+        parameters: of the task.
+        reading: what is to be answered.
+    """
+
+    task: Task[Any]  # whose parameters these are
+    model: str | None
+    parameters: Parameters
+    reading: Reading
+
+
+def read_call(task: Task[Any], content: object, limits: InputLimits) -> Call:
+    """Check a parsed body.
+
+    Raises:
+        RequestError: a field, a parameter or an input cannot be used; all of a kind are named.
+    """
+    body = validate(task.request, content)
+    parameters = body.parameters or task.parameters()
+    reading = task.read(body.inputs, parameters, limits)
+    return Call(task, body.model, parameters, reading)
+
+
+async def answer(call: Call, model: ServedModel) -> Prediction:
+    """Let a model answer; see `predict`."""
+    task, parameters = call.task, call.parameters
+    return await predict(
+        model,
+        call.reading.inputs,
+        task.decoder(model.manifest, parameters),
+        long=task.long(parameters),
+        stride=task.stride(parameters),
+    )

@@ -1,0 +1,204 @@
+"""Heads: which outputs a graph has and what they stand for.
+
+Every task has one kind of head (`HEAD_OF_TASK`), so a package can be checked against its route.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.contract.encoded_text import LongInput
+
+
+class Part(BaseModel):
+    """A part of the manifest; unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Output(NamedTuple):
+    """An output of the graph.
+
+    Attributes:
+        name: in the graph.
+        width: labels on its last axis; None if that axis is the tokens.
+        per_token: shape (rows, length[, width]) instead of (rows, width).
+    """
+
+    name: str
+    width: int | None
+    per_token: bool
+
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(labels)) != len(labels):
+        raise ValueError("labels repeat")
+    return labels
+
+
+def _bio(labels: tuple[str, ...]) -> tuple[str, ...]:
+    odd = [label for label in labels if not re.fullmatch(r"O|[BI]-.+", label)]
+    if odd or "O" not in labels:
+        raise ValueError(f"BIO labels are O, B-X and I-X; got {odd or 'no O'}")
+    return labels
+
+
+Labels = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
+BioLabels = Annotated[Labels, AfterValidator(_bio)]
+
+
+class TagHead(Part):
+    """Labels of each word, read off its first subword: `logits`, and `xpos_logits` if any.
+
+    Attributes:
+        labels: universal part of speech of each logit.
+        xpos: language-specific part of speech of each logit of the second output.
+    """
+
+    kind: Literal["tags"] = "tags"
+    long: ClassVar[LongInput] = "windows"
+    labels: Labels
+    xpos: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Of the graph."""
+        tags = Output("logits", len(self.labels), True)
+        return (tags, Output("xpos_logits", len(self.xpos), True)) if self.xpos else (tags,)
+
+
+class SpanHead(Part):
+    """One BIO tag a word, read off its first subword; spans of words are the answer.
+
+    Attributes:
+        labels: tag of each logit: "O", "B-X", "I-X".
+    """
+
+    kind: Literal["spans"] = "spans"
+    long: ClassVar[LongInput] = "windows"
+    labels: BioLabels
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Of the graph."""
+        return (Output("logits", len(self.labels), True),)
+
+
+class ClassHead(Part):
+    """One label a text.
+
+    Attributes:
+        labels: of each logit.
+    """
+
+    kind: Literal["classes"] = "classes"
+    long: ClassVar[LongInput] = "cut"
+    labels: Labels
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Of the graph."""
+        return (Output("logits", len(self.labels), False),)
+
+
+class ScoreHead(Part):
+    """One number a pair of texts.
+
+    Attributes:
+        low: value of the logit that means 0.
+        high: value of the logit that means 1.
+    """
+
+    kind: Literal["score"] = "score"
+    long: ClassVar[LongInput] = "cut"
+    low: float = 0.0
+    high: float = 5.0
+
+    @model_validator(mode="after")
+    def _ascends(self) -> "ScoreHead":
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low} is not below high {self.high}")
+        return self
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Of the graph."""
+        return (Output("logits", 1, False),)
+
+
+class ParseHead(Part):
+    """One intent a text and one BIO tag a word: `intent_logits` and `slot_logits`.
+
+    Attributes:
+        intents: of each logit.
+        slots: tag of each logit: "O", "B-X", "I-X".
+    """
+
+    kind: Literal["parse"] = "parse"
+    long: ClassVar[LongInput] = "refuse"
+    intents: Labels
+    slots: BioLabels
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Of the graph."""
+        return (
+            Output("intent_logits", len(self.intents), False),
+            Output("slot_logits", len(self.slots), True),
+        )
+
+
+class AnswerHead(Part):
+    """Start and end of the answer to a question: `start_logits` and `end_logits`.
+
+    The first token of a window stands for "the answer is not here".
+
+    Attributes:
+        can_abstain: whether it was trained with questions that have no answer.
+        max_answer_tokens: longest answer, unless a request says otherwise.
+    """
+
+    kind: Literal["answer"] = "answer"
+    long: ClassVar[LongInput] = "windows"
+    can_abstain: bool = False
+    max_answer_tokens: int = Field(30, ge=1)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Of the graph."""
+        return (Output("start_logits", None, True), Output("end_logits", None, True))
+
+
+Head = Annotated[
+    TagHead | SpanHead | ClassHead | ScoreHead | ParseHead | AnswerHead,
+    Field(discriminator="kind"),
+]
+HEAD_OF_TASK = {
+    "tagging": "tags",
+    "ner": "spans",
+    "sentiment": "classes",
+    "sts": "score",
+    "dialect": "classes",
+    "parse": "parse",
+    "qa": "answer",
+}
+
+
+def entity_types(tags: Sequence[str]) -> list[str]:
+    """Types in the order of their BIO tags."""
+    return list(dict.fromkeys(tag[2:] for tag in tags if tag != "O"))
+
+
+def label_names(head: Head) -> list[str]:
+    """What answers can say, in the head's order; nothing for numbers and spans of text."""
+    match head:
+        case SpanHead():
+            return entity_types(head.labels)
+        case TagHead() | ClassHead():
+            return list(head.labels)
+        case ParseHead():
+            return [*head.intents, *entity_types(head.slots)]
+        case _:
+            return []

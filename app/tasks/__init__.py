@@ -1,0 +1,9 @@
+"""The tasks that are served, by name."""
+
+from typing import Any
+
+from app.tasks.ner import NER
+from app.tasks.task import Task
+
+TASKS: dict[str, Task[Any]] = {task.name: task for task in (NER,)}
+"""Any: each has parameters of its own type, which only the task itself looks into."""

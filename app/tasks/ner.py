@@ -1,0 +1,169 @@
+"""`ner`: its requests, what their parameters mean, and how its answers look on the wire."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from pydantic import Field, TypeAdapter
+
+from app.contract.decoding import decode_tags, entities
+from app.contract.encoded_text import EncodedText, LongInput, WindowOutputs
+from app.contract.heads import SpanHead
+from app.contract.manifest import Manifest
+from app.inputs import InputLimits, Reading, read_texts
+from app.schemas import Entity, Parameters, TaskRequest, TextInputs, Wire
+from app.tasks.task import SCORE_DECIMALS, Decode, Task
+
+TEXT = "Maria Ionescu lucrează la București."
+ENTITIES = [
+    {"entity_group": "PERSON", "score": 0.998, "word": "Maria Ionescu", "start": 0, "end": 13},
+    {"entity_group": "GPE", "score": 0.995, "word": "București", "start": 26, "end": 35},
+]
+EXAMPLES: dict[str, tuple[dict[str, object], object]] = {
+    "one text": ({"inputs": TEXT}, ENTITIES),
+    "several texts": (
+        {"inputs": [TEXT, "Nimic aici."], "model": "default"},
+        [ENTITIES, []],
+    ),
+    "one text split into words": (
+        {
+            "inputs": ["Maria", "Ionescu", "lucrează", "la", "București", "."],
+            "parameters": {"is_split_into_words": True},
+        },
+        ENTITIES,
+    ),
+    "one item a word": (
+        {"inputs": "Maria tace.", "parameters": {"aggregation_strategy": "none"}},
+        [{"entity": "B-PERSON", "score": 0.99, "index": 1, "word": "Maria", "start": 0, "end": 5}],
+    ),
+}
+
+
+class NerParameters(Parameters):
+    """Parameters of `ner`."""
+
+    is_split_into_words: bool = Field(
+        False, description='inputs are lists of words; offsets refer to " ".join(words)'
+    )
+    truncate: bool = Field(
+        False,
+        description="read the first window of a long text only, instead of all of it in "
+        "overlapping windows; the cut inputs are named in X-Truncated",
+    )
+    stride: int | None = Field(
+        None,
+        ge=0,
+        le=8192,
+        description="tokens that neighbouring windows share, at most half a window; the model's "
+        "own if not given; without meaning for truncate",
+    )
+    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = Field(
+        "simple",
+        description="none: one item a labelled word; the others all give entities and do not "
+        "differ, since models decide once a word",
+    )
+    ignore_labels: list[str] = Field(
+        default=["O"],
+        max_length=256,
+        description="labels to leave out; words outside of entities (O) are never part of "
+        "aggregated replies",
+    )
+
+
+class NerRequest(TaskRequest):
+    """Body of `POST /v1/ner`."""
+
+    inputs: TextInputs
+    parameters: NerParameters | None = None
+
+
+class LabelledWord(Wire):
+    """A word and its tag, for aggregation_strategy none; `index` counts words from 1."""
+
+    entity: str
+    score: float = Field(ge=0, le=1)
+    index: int = Field(ge=1)
+    word: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
+Answer = list[Entity] | list[LabelledWord]
+Items = list[dict[str, object]]
+
+
+def _read(inputs: object, parameters: NerParameters, limits: InputLimits) -> Reading:
+    return read_texts(inputs, split=parameters.is_split_into_words, limits=limits)
+
+
+def _long(parameters: NerParameters) -> LongInput:
+    return "cut" if parameters.truncate else "windows"
+
+
+def _stride(parameters: NerParameters) -> int | None:
+    return parameters.stride
+
+
+def _decoder(manifest: Manifest, parameters: NerParameters) -> Decode:
+    assert isinstance(manifest.head, SpanHead)
+    labels, ignore = manifest.head.labels, frozenset(parameters.ignore_labels)
+    make = _words if parameters.aggregation_strategy == "none" else _entities
+
+    def decode(encoded: EncodedText, outputs: Sequence[WindowOutputs]) -> Items:
+        return make(encoded, outputs, labels, ignore)
+
+    return decode
+
+
+def _entities(
+    encoded: EncodedText,
+    outputs: Sequence[WindowOutputs],
+    labels: Sequence[str],
+    ignore: Collection[str],
+) -> Items:
+    return [
+        {
+            "entity_group": entity.label,
+            "score": round(entity.score, SCORE_DECIMALS),
+            "word": encoded.text[entity.start : entity.end],
+            "start": entity.start,
+            "end": entity.end,
+        }
+        for entity in entities(encoded, decode_tags(encoded, outputs, labels), ignore=ignore)
+    ]
+
+
+def _words(
+    encoded: EncodedText,
+    outputs: Sequence[WindowOutputs],
+    labels: Sequence[str],
+    ignore: Collection[str],
+) -> Items:
+    return [
+        {
+            "entity": tag.label,
+            "score": round(tag.score, SCORE_DECIMALS),
+            "index": index,
+            "word": encoded.text[word.start : word.end],
+            "start": word.start,
+            "end": word.end,
+        }
+        for index, (word, tag) in enumerate(
+            zip(encoded.words, decode_tags(encoded, outputs, labels), strict=True), 1
+        )
+        # As in transformers a tag can be named; its type alone too, as in aggregated replies.
+        if tag.label not in ignore and tag.label[2:] not in ignore
+    ]
+
+
+NER = Task(
+    name="ner",
+    summary="Named entities",
+    request=NerRequest,
+    parameters=NerParameters,
+    reply=TypeAdapter(Answer | list[Answer]),
+    examples=EXAMPLES,
+    read=_read,
+    long=_long,
+    stride=_stride,
+    decoder=_decoder,
+)
