@@ -171,9 +171,15 @@ def read_manifest(package: Path) -> Manifest:
 def verify_files(package: Path, manifest: Manifest) -> None:
     """Compare every file with its recorded sha256.
 
+    A graph may keep its weights in other files. onnxruntime (1.31) reads any of them that lies in
+    the graph's folder, and none outside; hence there must be no file here without a hash.
+
     Raises:
-        PackageError: a file is missing, differs, or is a link out of the package.
+        PackageError: a file is missing, differs, is a link out of the package, or is not listed.
     """
+    odd = sorted({path.name for path in package.iterdir()} - {MANIFEST, *manifest.files})
+    if odd:
+        raise PackageError(f"{manifest.name}: {odd[0]} is not listed in {MANIFEST}; remove it")
     for name, expected in manifest.files.items():
         path = package / name
         if not path.is_file():

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from app.contract.manifest import ALIASES, GOLDEN, MANIFEST, MODEL, TOKENIZER
+from app.contract.manifest import ALIASES, GOLDEN, MANIFEST, MODEL, TOKENIZER, sha256
 from app.errors import StartupError
 from app.metrics import Metrics
 from app.registry import Registry
@@ -60,6 +60,30 @@ def name_one_label_more(package: Path) -> None:
     edit_json(package / MANIFEST, head=head)
 
 
+def keep_the_weights_at(location: str, package: Path) -> None:
+    """Move the table out of the graph; the file has what the graph had."""
+    graph = onnx.load(package / MODEL)
+    [table] = graph.graph.initializer
+    (package.parent / "weights.bin").write_bytes(table.raw_data)
+    (package / "weights.bin").write_bytes(table.raw_data)
+    table.ClearField("raw_data")
+    table.data_location = onnx.TensorProto.EXTERNAL
+    table.external_data.add(key="location", value=location)
+    (package / MODEL).write_bytes(graph.SerializeToString())
+    reseal(package)
+
+
+def keep_the_weights_outside(package: Path, location: str) -> None:
+    keep_the_weights_at(location, package)
+    (package / "weights.bin").unlink()
+
+
+def link_to(target: Path, path: Path) -> None:
+    target.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(target)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "changed file": (change_a_byte, "model.onnx does not match its sha256"),
     "missing file": (lambda p: (p / TOKENIZER).unlink(), "tokenizer.json is missing"),
@@ -73,6 +97,37 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "broken graph": (cut_the_graph, "not a graph"),
     "unknown input": (ask_for_an_unknown_input, "unknown here: ['pixels']"),
     "other output": (rename_the_output, "no output 'logits'"),
+    "unlisted file": (lambda p: (p / "notes.txt").touch(), "notes.txt is not listed"),
+    "unlisted folder": (lambda p: (p / "weights").mkdir(), "weights is not listed"),
+    "hidden file": (lambda p: (p / ".cache").touch(), ".cache is not listed"),
+    "unlisted link": (
+        lambda p: (p / "etc").symlink_to("/etc", target_is_directory=True),
+        "etc is not listed",
+    ),
+    "link out of the package": (
+        lambda p: link_to(p.parent / "elsewhere", p / MODEL),
+        "model.onnx links to a place outside",
+    ),
+    "link to another version": (
+        lambda p: link_to(p.parents[1] / "tiny/1/tokenizer.json", p / TOKENIZER),
+        "tokenizer.json links to a place outside",
+    ),
+    "listed file elsewhere": (
+        lambda p: edit_json(p / MANIFEST, files={"../tiny/1/model.onnx": "0" * 64}),
+        "a plain file name inside the package is needed",
+    ),
+    "weights in an unlisted file": (
+        lambda p: keep_the_weights_at("weights.bin", p),
+        "weights.bin is not listed",
+    ),
+    "weights above the package": (
+        lambda p: keep_the_weights_outside(p, "../weights.bin"),
+        "not a graph that onnxruntime",
+    ),
+    "weights at an absolute path": (
+        lambda p: keep_the_weights_outside(p, str(p.parent / "weights.bin")),
+        "not a graph that onnxruntime",
+    ),
     "golden mismatch": (shift_the_golden_logits, "golden example 0: logits differ"),
     "label count": (name_one_label_more, "logits has 5 labels, the manifest names 6"),
 }
@@ -96,6 +151,24 @@ async def test_faulty_package_is_out_of_service_and_its_neighbour_serves(
     assert ready.status_code == 200
     assert (info["state"], loaded) == ("failed", 0)
     assert reason in info["reason"]
+
+
+async def test_weights_in_a_listed_file_are_verified_and_served(store: Path) -> None:
+    package = store / "ner/tiny/1"
+    keep_the_weights_at("weights.bin", package)
+    files = json.loads((package / MANIFEST).read_bytes())["files"]
+    edit_json(package / MANIFEST, files=files | {"weights.bin": sha256(package / "weights.bin")})
+
+    async with serving(store) as api:
+        served = await api.ner("Ion")
+    weights = bytearray((package / "weights.bin").read_bytes())
+    weights[0] ^= 1
+    (package / "weights.bin").write_bytes(weights)
+    async with serving(store) as api:
+        refused = await api.ner("Ion")
+
+    assert served.status_code == 200
+    assert_problem(refused, 503, "model_unavailable", "weights.bin does not match its sha256")
 
 
 async def test_faulty_default_model_makes_the_service_not_ready(store: Path) -> None:
