@@ -1,6 +1,7 @@
-"""Command line: `serve` the models of a store, or `check` packages without serving them."""
+"""Command line: `serve` the models of a store, `check` packages, `hash-key` for a key file."""
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -8,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from app import logs
+from app import keys, logs
 from app.errors import StartupError
-from app.settings import Settings, read_settings
+from app.settings import PREFIX, Settings, read_settings
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -25,9 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "hash-key":
+            return _hash_key(options.name, is_new=options.new)
         flags = {"host", "port", "model_store"} & vars(options).keys()
         settings = read_settings({name: getattr(options, name) for name in flags})
-        return _serve(settings) if options.command == "serve" else _check(settings, options.package)
+        if options.command == "check":
+            return _check(settings, options.package)
+        return _print(settings) if options.print_config else _serve(settings)
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -37,6 +42,29 @@ def _serve(settings: Settings) -> int:
     from app.server import serve  # imports onnxruntime, which may be missing
 
     serve(settings)
+    return OK
+
+
+def _print(settings: Settings) -> int:
+    """The effective settings as JSON; key files are named, what is in them stays there."""
+    values = settings.model_dump(mode="json")
+    print(json.dumps({PREFIX + name.upper(): value for name, value in values.items()}, indent=2))
+    return OK
+
+
+def _hash_key(name: str, *, is_new: bool) -> int:
+    """Print a line for a key file; the key itself never is an argument, which others can see."""
+    if is_new:
+        secret = keys.new_secret()
+        print(f"key, shown only now: {secret}", file=sys.stderr)
+    elif sys.stdin.isatty():
+        secret = getpass.getpass("key: ")
+    else:
+        secret = sys.stdin.readline().strip()
+    try:
+        print(keys.key_line(name, secret))
+    except ValueError as error:
+        raise StartupError(str(error), exit_code=USAGE) from error
     return OK
 
 
@@ -103,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m app check model_store/ner/distil-ro/1",
     )
     check.add_argument("package", type=Path, nargs="*", help="folders; all of the store if none")
+    hash_key = commands.add_parser(
+        "hash-key",
+        help="read a key from standard input and print its line for a key file",
+        epilog="example: python -m app hash-key alice --new >> keys.txt",
+    )
+    hash_key.add_argument("name", help="whose key it is; shown in logs")
+    hash_key.add_argument("--new", action="store_true", help="make a key and print it on stderr")
+    serve.add_argument(
+        "--print-config", action="store_true", help="print the effective settings and stop"
+    )
     serve.add_argument("--host", help=f"address to listen on (default {defaults['host'].default})")
     serve.add_argument("--port", help=f"TCP port (default {defaults['port'].default})")
     for command in (serve, check):

@@ -3,12 +3,14 @@
 Exception                      raised by            code -> status: CODES
 |- InputError (app.contract)   encoding             the caller's text: 422
 |- ServiceError
-    |- RequestError            inputs, registry     the caller can mend it: 400 to 422
+    |- RequestError            inputs, registry     the caller can mend it: 400 to 431
     |- QueueFull               batching             429, with Retry-After
     |- InferenceFailed         batching             500, of one input; its neighbours do not fail
     |- Unavailable             registry, batching   503, with Retry-After where waiting helps
     |- DeadlineExceeded        routes               504
     |- ClientClosed            routes               nobody reads the answer; 499 in metrics and logs
+    |- Unauthorized            access               401, with WWW-Authenticate
+    |- Forbidden               access               403
 |- StartupError                settings, store      never reaches HTTP: one line and an exit code
 """
 
@@ -19,6 +21,9 @@ from app.contract.errors import InputError
 
 CODES: dict[str, tuple[int, str]] = {
     "invalid_json": (400, "The body is not JSON"),
+    "invalid_http": (400, "This is not HTTP/1.1"),
+    "unauthorized": (401, "A valid key is needed"),
+    "forbidden": (403, "The key does not allow this"),
     "not_found": (404, "No such route"),
     "unknown_task": (404, "Unknown task"),
     "unknown_model": (404, "Unknown model"),
@@ -38,18 +43,23 @@ CODES: dict[str, tuple[int, str]] = {
     "invalid_text": (422, "A text is not valid Unicode text"),
     "request_too_long": (422, "The inputs together are too long"),
     "queue_full": (429, "Too many requests are waiting"),
+    "head_too_large": (431, "The headers are too large"),
     "client_closed": (499, "The client closed the connection"),
     "inference_failed": (500, "The model failed on this input"),
     "internal_error": (500, "The service failed"),
     "model_loading": (503, "The model is still loading"),
     "model_unavailable": (503, "The model is out of service"),
     "draining": (503, "The service is shutting down"),
+    "too_many_connections": (503, "Too many connections are open"),
     "deadline_exceeded": (504, "The deadline passed"),
 }
 """Error code -> HTTP status, title. Codes are part of the public interface: never reuse one."""
 
 CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
 """For what the router refuses by itself."""
+
+RETRY_AFTER_S = {"draining": 5, "too_many_connections": 1}
+"""Error code -> seconds, where it is not computed."""
 
 SHOWN_CHARS = 40
 """Of a name that the caller sent."""
@@ -123,7 +133,7 @@ class Unavailable(ServiceError):
     def __init__(self, code: str, detail: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
         self.code = code
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = retry_after_s or RETRY_AFTER_S.get(code)
 
 
 class DeadlineExceeded(ServiceError):
@@ -136,6 +146,18 @@ class ClientClosed(ServiceError):
     """The client went away before the answer."""
 
     code = "client_closed"
+
+
+class Unauthorized(ServiceError):
+    """No key, or one that is not known."""
+
+    code = "unauthorized"
+
+
+class Forbidden(ServiceError):
+    """A key that does not give the right."""
+
+    code = "forbidden"
 
 
 class StartupError(Exception):

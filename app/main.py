@@ -8,16 +8,20 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import openapi, routes
+from app.access import Guard
 from app.catalog import Catalog
 from app.contract.errors import InputError
+from app.docs import docs_routes
 from app.errors import CODE_OF_STATUS, CODES, Fault, RequestError, ServiceError, from_input_error
 from app.health import Probes
+from app.keys import KeyFile
 from app.metrics import Metrics
-from app.problems import problem
+from app.problems import error_response
 from app.registry import Registry
 from app.sessions import choose_providers, usable_cores
 from app.settings import Settings
@@ -31,12 +35,31 @@ DESCRIPTION = (
 )
 
 
+OPENAPI = "/openapi.json"
+REQUEST_HEADERS = ("Authorization", "X-Request-Id", "X-Request-Timeout-Ms", "traceparent")
+REPLY_HEADERS = (
+    "Retry-After",
+    "X-Error-Message",
+    "X-Inference-Time",
+    "X-Model",
+    "X-Queue-Time",
+    "X-Request-Id",
+    "X-Tokenization-Time",
+    "X-Total-Time",
+    "X-Truncated",
+)
+"""What pages of LOYAL_CORS_ORIGINS may send and read, beside the headers that always pass."""
+
+
 class Application(FastAPI):
     """FastAPI with our OpenAPI document, made when it is first asked for."""
 
+    is_keyed = False
+
     def openapi(self) -> dict[str, object]:
         """The document."""
-        self.openapi_schema = self.openapi_schema or openapi.document(self)
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.document(self, is_keyed=self.is_keyed)
         return self.openapi_schema
 
 
@@ -52,8 +75,11 @@ class Service:
 def create_service(settings: Settings) -> Service:
     """Build the application; models load once it runs.
 
+    Args:
+        settings: with the ports that it listens on, none of them 0.
+
     Raises:
-        StartupError: the model store or the provider cannot be used.
+        StartupError: the model store, the provider or a key file cannot be used.
     """
     choose_providers(settings.provider)
     metrics = Metrics()
@@ -79,15 +105,43 @@ def create_service(settings: Settings) -> Service:
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=OPENAPI if settings.docs else None,
+        docs_url=None,
         redoc_url=None,
     )
     app.router.routes.extend(routes.inference_routes(registry, settings))
     app.include_router(routes.model_routes(Catalog(registry, settings)))
     app.include_router(routes.operations_routes(probes, metrics))
-    app.include_router(routes.page_routes())
+    if settings.docs:
+        app.include_router(routes.page_routes())
+        app.include_router(docs_routes(title=app.title, openapi_url=OPENAPI))
+    _add_layers(app, settings)
     app.add_middleware(Telemetry, metrics=metrics, probes=probes)
     _handle_errors(app, registry)
     return Service(app, registry, probes)
+
+
+def _add_layers(app: Application, settings: Settings) -> None:
+    """Who may call, and from which web pages.
+
+    Raises:
+        StartupError: a key file cannot be used.
+    """
+    keys, admin_keys = (
+        KeyFile(path) if path else None
+        for path in (settings.api_keys_file, settings.admin_keys_file)
+    )
+    app.is_keyed = keys is not None
+    app.add_middleware(Guard, keys=keys, admin_keys=admin_keys, admin_port=settings.admin_port)
+    if settings.cors_origins:
+        # Outside of the guard: browsers ask first without a key, and may read refusals.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=REQUEST_HEADERS,
+            expose_headers=REPLY_HEADERS,
+        )
 
 
 def _handle_errors(app: FastAPI, registry: Registry) -> None:
@@ -96,7 +150,8 @@ def _handle_errors(app: FastAPI, registry: Registry) -> None:
     def respond(request: Request, error: ServiceError) -> Response:
         record = record_of(request)
         record.error_code = error.code
-        return problem(error, request_id=record.request_id)
+        path = request.url.path
+        return error_response(error, path=path, request_id=record.request_id)
 
     @app.exception_handler(ServiceError)
     async def on_service_error(request: Request, error: ServiceError) -> Response:

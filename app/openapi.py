@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI cannot infer, because bodies are read and written by us."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -7,8 +8,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 
+from app.access import Need, is_below, need_of
 from app.errors import CODES
-from app.problems import MEDIA_TYPE
+from app.problems import MEDIA_TYPE, UNAUTHORIZED
 from app.schemas import Problem
 from app.tasks import TASKS
 from app.tasks.task import Task
@@ -17,8 +19,9 @@ REF = "#/components/schemas/{model}"
 EXAMPLE_ID = "5f1c7d0e9b8a4c6f8d2e1a3b4c5d6e7f"
 Responses = dict[int | str, dict[str, object]]
 
-INFERENCE_ERRORS = (400, 404, 405, 413, 415, 422, 429, 500, 503, 504)
+INFERENCE_ERRORS = (400, 404, 405, 413, 415, 422, 429, 431, 500, 503, 504)
 WITH_RETRY_AFTER = (429, 503)
+KEY_SCHEME = "key"
 
 
 def errors(*statuses: int) -> Responses:
@@ -42,13 +45,32 @@ def errors(*statuses: int) -> Responses:
     }
 
 
+def protocol_error(status: int) -> dict[str, object]:
+    """The response for an error status, in the form of the Open Inference Protocol."""
+    schema = {
+        "type": "object",
+        "properties": {"error": {"type": "string"}},
+        "required": ["error"],
+    }
+    return {
+        "description": HTTPStatus(status).phrase,
+        "headers": _error_headers(status),
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
 def returns(model: type[BaseModel], *statuses: int) -> Responses:
     """The responses of a route that answers with `model`, or one of these error statuses."""
     return {200: {"model": model, "description": "OK"}, **errors(*statuses)}
 
 
-def document(app: FastAPI) -> dict[str, object]:
-    """The whole document: FastAPI's own, and the inference routes that it does not know."""
+def document(app: FastAPI, *, is_keyed: bool) -> dict[str, object]:
+    """The whole document: FastAPI's own, and the inference routes that it does not know.
+
+    Args:
+        app: with its routes.
+        is_keyed: whether API keys are needed.
+    """
     content = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -80,7 +102,25 @@ def document(app: FastAPI) -> dict[str, object]:
         for task in TASKS.values()
     }
     content["paths"] = inference | content["paths"]
+    content["components"]["securitySchemes"] = {KEY_SCHEME: {"type": "http", "scheme": "bearer"}}
+    for path, operations in content["paths"].items():
+        for operation in operations.values():
+            operation |= _key(path, operation["responses"], is_keyed=is_keyed)
     return content
+
+
+def _key(path: str, responses: Mapping[str, object], *, is_keyed: bool) -> dict[str, object]:
+    """What the need of a key changes in an operation."""
+    need = need_of(path)
+    if need is Need.NOTHING or (need is Need.KEY and not is_keyed):
+        return {}
+    statuses = (401, 403) if need is Need.ADMIN_KEY else (401,)
+    in_protocol = is_below(path, "/v2")
+    refusals = {
+        str(status): protocol_error(status) if in_protocol else errors(status)[status]
+        for status in statuses
+    }
+    return {"security": [{KEY_SCHEME: []}], "responses": {**responses, **refusals}}
 
 
 def _header(description: str, kind: str = "string") -> dict[str, object]:
@@ -92,6 +132,8 @@ def _error_headers(status: int) -> dict[str, object]:
         "X-Request-Id": _header("the request's id"),
         "X-Error-Message": _header("the detail, in ASCII"),
     }
+    if status == UNAUTHORIZED:
+        headers["WWW-Authenticate"] = _header("`Bearer`")
     if status in WITH_RETRY_AFTER:
         headers["Retry-After"] = _header("seconds; where waiting helps", "integer")
     return headers

@@ -18,6 +18,7 @@ PAGE = """<!doctype html>
 <form id="form">
   <textarea id="text" rows="5" aria-label="Text">Maria Ionescu lucrează la București.</textarea>
   <p><label>Model <select id="model"></select></label> <button>Find entities</button></p>
+  <p><label>Key, if one is needed <input id="key" type="password" autocomplete="off"></label></p>
 </form>
 <div id="answer" aria-live="polite"></div>
 <p id="status"></p>
@@ -30,8 +31,17 @@ function color(label) {
   return `hsl(${hue} 80% 85%)`;
 }
 
+function authorization() {
+  const key = byId("key").value;
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
 async function listModels() {
-  const { tasks } = await (await fetch("/v1/models")).json();
+  const reply = await fetch("/v1/models", { headers: authorization() });
+  const { tasks, detail } = await reply.json();
+  byId("status").textContent = detail ?? "";
+  byId("model").replaceChildren();
+  if (!reply.ok) return;
   for (const { models } of tasks.filter(t => t.task === "ner"))
     for (const { model, version, aliases, state } of models) {
       const option = new Option(`${model}:${version}` + (state === "ready" ? "" : ` (${state})`));
@@ -62,7 +72,7 @@ byId("form").addEventListener("submit", async event => {
   const text = byId("text").value, model = byId("model").value;
   const reply = await fetch("/v1/ner", {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...authorization() },
     body: JSON.stringify({ inputs: text, model }),
   });
   const content = await reply.json();
@@ -72,6 +82,7 @@ byId("form").addEventListener("submit", async event => {
     : content.detail;
 });
 
+byId("key").addEventListener("change", listModels);
 listModels();
 </script>
 </html>

@@ -1,4 +1,4 @@
-"""Errors on the wire: `application/problem+json` (RFC 9457)."""
+"""Errors on the wire: `application/problem+json` (RFC 9457), under /v2 as its protocol says."""
 
 import orjson
 from starlette.responses import Response
@@ -6,6 +6,18 @@ from starlette.responses import Response
 from app.errors import CODES, Fault, ServiceError, status_of
 
 MEDIA_TYPE = "application/problem+json"
+UNAUTHORIZED = 401
+
+
+def error_response(error: ServiceError, *, path: str, request_id: str) -> Response:
+    """The response that reports an error, in the form that callers of this path know."""
+    response = problem(error, request_id=request_id)
+    if path != "/v2" and not path.startswith("/v2/"):
+        return response
+    headers = dict(response.headers)
+    del headers["content-length"], headers["content-type"]
+    content = orjson.dumps({"error": str(error)})
+    return Response(content, response.status_code, headers, "application/json")
 
 
 def problem(error: ServiceError, *, request_id: str) -> Response:
@@ -24,6 +36,8 @@ def problem(error: ServiceError, *, request_id: str) -> Response:
     # Hugging Face's clients show this header; a header holds one line of Latin-1.
     line = " ".join(detail.encode("ascii", "backslashreplace").decode().split())
     headers = {"X-Error-Message": line}
+    if status == UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     return Response(orjson.dumps(content), status, headers, MEDIA_TYPE)

@@ -8,11 +8,13 @@ import socket
 import sys
 import time
 from functools import partial
+from ipaddress import ip_address
 from types import FrameType
 
 import uvicorn
 
 from app import logs
+from app.connections import Connection, ConnectionLimits
 from app.errors import StartupError
 from app.main import Service, create_service
 from app.settings import Settings
@@ -62,19 +64,36 @@ def serve(settings: Settings) -> None:
     """Serve until a signal comes.
 
     Raises:
-        StartupError: store, provider or address cannot be used.
+        StartupError: store, provider, key file or address cannot be used.
     """
     logs.configure(settings.log_level, sys.stdout)
-    service = create_service(settings)
     listener = _listen(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
-    logger.info(
-        "listening", extra={"host": host, "port": port, "threads": service.registry.threads}
+    listeners, ports = [listener], {"port": listener.getsockname()[1]}
+    if settings.admin_port is not None:
+        admin = _listen(settings.admin_host or settings.host, settings.admin_port)
+        listeners.append(admin)
+        ports["admin_port"] = admin.getsockname()[1]
+    settings = settings.model_copy(update=ports)
+    service = create_service(settings)
+    host = listener.getsockname()[0]
+    logger.info("listening", extra={"host": host, "threads": service.registry.threads} | ports)
+    if settings.api_keys_file is None and not ip_address(host).is_loopback:
+        hint = "whoever reaches this address may send requests; set LOYAL_API_KEYS_FILE"
+        logger.warning("no_api_keys", extra={"host": host, "hint": hint})
+    Server(_config(service, settings), service, settings).run(sockets=listeners)
+    logger.info("stopped")
+
+
+def _config(service: Service, settings: Settings) -> uvicorn.Config:
+    limits = ConnectionLimits(
+        max_connections=settings.max_connections,
+        head_timeout_s=settings.head_timeout_s,
+        unlimited_port=settings.admin_port,
     )
-    config = uvicorn.Config(
+    return uvicorn.Config(
         service.app,
         loop="uvloop",
-        http="httptools",
+        http=partial(Connection, limits=limits),  # type: ignore[arg-type]  # only ever called
         ws="none",
         log_config=None,
         access_log=False,
@@ -84,8 +103,6 @@ def serve(settings: Settings) -> None:
         # One second more, so that what `shutdown` fails is still answered.
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s) + 1,
     )
-    Server(config, service, settings).run(sockets=[listener])
-    logger.info("stopped")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -95,5 +112,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise StartupError(
             f"cannot listen on {host} port {port}: {error.strerror}; "
-            "choose another with LOYAL_HOST and LOYAL_PORT, or --host and --port"
+            "choose another with LOYAL_HOST and LOYAL_PORT, or --host and --port; the admin "
+            "listener's with LOYAL_ADMIN_HOST and LOYAL_ADMIN_PORT"
         ) from error

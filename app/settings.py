@@ -6,16 +6,23 @@ Precedence: command-line flag > environment > default.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import StartupError
 
 PREFIX = "LOYAL_"
 OTHERS = frozenset({"LOYAL_DATA"})
 """Names with our prefix that belong to the training commands."""
+
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]
+
+
+def _split(value: object) -> object:
+    """Items of a comma-separated list."""
+    return [item.strip() for item in value.split(",")] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -25,6 +32,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one")
+    api_keys_file: Path | None = Field(None, description="hashed keys; without, none is needed")
+    admin_keys_file: Path | None = Field(
+        None, description="hashed keys that may do everything; without, no admin routes"
+    )
+    admin_host: str | None = Field(
+        None, min_length=1, description="address of the admin listener; LOYAL_HOST if unset"
+    )
+    admin_port: int | None = Field(
+        None, ge=0, le=65535, description="listener of its own for metrics and admin routes"
+    )
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="web origins that may call, separated by commas; * for all"
+    )
+    docs: bool = Field(True, description="whether /docs, /openapi.json and the playground exist")
     model_store: Path = Field(Path("model_store"), description="folder of the model packages")
     max_texts_per_request: int = Field(32, ge=1, le=4096, description="inputs in one request")
     max_body_bytes: int = Field(2_000_000, ge=1024, le=10**9, description="request body, bytes")
@@ -43,6 +64,12 @@ class Settings(BaseSettings):
     request_timeout_ms: int = Field(
         10_000, ge=1, le=600_000, description="longest time for a request, milliseconds"
     )
+    max_connections: int = Field(
+        1000, ge=1, le=10**6, description="open at once; the admin listener has no limit"
+    )
+    head_timeout_s: float = Field(
+        20.0, gt=0, le=600, description="time for a request's headers to arrive, seconds"
+    )
     threads: int = Field(
         0, ge=0, le=1024, description="threads that run models; 0 takes all usable cores"
     )
@@ -58,6 +85,12 @@ class Settings(BaseSettings):
     provider: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="hardware that runs models; auto takes a GPU if there is one"
     )
+
+    @model_validator(mode="after")
+    def _listeners_differ(self) -> "Settings":
+        if self.admin_port and self.admin_port == self.port:
+            raise ValueError("LOYAL_ADMIN_PORT must differ from LOYAL_PORT")
+        return self
 
 
 def read_settings(flags: Mapping[str, object] | None = None) -> Settings:
@@ -81,6 +114,8 @@ def read_settings(flags: Mapping[str, object] | None = None) -> Settings:
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        if not first["loc"]:
+            raise StartupError(first["msg"].removeprefix("Value error, "), exit_code=2) from error
         field = str(first["loc"][0])
         name = f"--{field.replace('_', '-')}" if field in given else PREFIX + field.upper()
         raise StartupError(

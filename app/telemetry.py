@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ServiceError
 from app.health import Probes
 from app.metrics import REJECTIONS, Metrics
-from app.problems import problem
+from app.problems import error_response
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ class Telemetry:
                 raise
             error = ServiceError("the service failed; the log has the cause under this request id")
             record.error_code = error.code
-            await problem(error, request_id=record.request_id)(scope, receive, send_with_headers)
+            response = error_response(error, path=scope["path"], request_id=record.request_id)
+            await response(scope, receive, send_with_headers)
         finally:
             self._finish(scope, record)
 

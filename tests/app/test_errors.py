@@ -44,6 +44,18 @@ async def test_body_that_is_not_json_is_400(api: Api, body: bytes) -> None:
     assert_problem(await api.post(body), 400, "invalid_json")
 
 
+@pytest.mark.parametrize("field", ["inputs", "model", "parameters"])
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+async def test_deep_nesting_is_an_ordinary_error(api: Api, field: str, opening: str) -> None:
+    depth = 300
+    closing = "]" if opening == "[" else "}"
+    nested = opening * depth + "1" + closing * depth
+
+    response = await api.post(f'{{"inputs": "Ion", "{field}": {nested}}}'.encode())
+
+    assert response.status_code == 422
+
+
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
 async def test_other_media_type_is_415(api: Api, content_type: str) -> None:
     response = await api.post(b'{"inputs": "Maria"}', content_type)

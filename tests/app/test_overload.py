@@ -82,6 +82,21 @@ async def test_full_queue_is_429_with_retry_after_and_serves_on_afterwards(store
         assert (await api.ner("Maria")).status_code == 200
 
 
+async def test_request_that_shutdown_cuts_off_is_503_with_retry_after(store: Path) -> None:
+    async with serving(store) as api:
+        with api.workers_held():
+            waiting = await fill_workers(api)
+            cut_off = asyncio.create_task(api.ner("Maria"))
+            await until(lambda: batcher_of(api).queued_items == 1)
+
+            api.service.registry.stop()
+            response = await cut_off
+
+        await asyncio.gather(*waiting)
+    assert_problem(response, 503, "draining", "shutting down")
+    assert int(response.headers["Retry-After"]) > 0
+
+
 async def test_request_larger_than_the_queue_is_422(store: Path) -> None:
     async with serving(store, max_queue_items=2) as api:
         response = await api.ner(["Ion", "Maria", "Ion"])

@@ -1,15 +1,11 @@
 """The service as a process: start, signals, exit codes, a real client."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -17,83 +13,14 @@ import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
+from app.keys import key_line
+from app.settings import Settings
+from tests.app.process import EXIT_TIMEOUT_S, ROOT, command, environment, running
 from tests.tiny_package import build, edit_json, write_aliases
 
-ROOT = Path(__file__).parents[2]
 TEXT = "Maria Ionescu merge la București."
-EXIT_TIMEOUT_S = 120
-"""Only for a process that hangs: even a crowded machine needs less."""
 
 pytestmark = pytest.mark.e2e
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A running service.
-
-    Attributes:
-        url: where it listens.
-        lines: what it has logged so far.
-    """
-
-    popen: subprocess.Popen[str]
-    url: str
-    lines: list[dict[str, object]] = field(default_factory=list)
-
-    def events(self) -> list[object]:
-        return [line["event"] for line in self.lines]
-
-
-def command(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run `python -m app` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *map(str, arguments)],
-        cwd=ROOT,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=EXIT_TIMEOUT_S,
-        check=False,
-    )
-
-
-def environment(**settings: object) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name[:6] != "LOYAL_"}
-    return inherited | {f"LOYAL_{name.upper()}": str(value) for name, value in settings.items()}
-
-
-@contextmanager
-def running(store: Path, **settings: object) -> Iterator[Process]:
-    """Start a service on a free port; ready when this returns, killed if it outlives the test."""
-    popen = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", "--port", "0"],
-        cwd=ROOT,
-        env=environment(model_store=store, threads=1, **{"drain_delay_s": 0} | settings),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert popen.stdout is not None
-    ready = threading.Event()
-    lines: list[dict[str, object]] = []
-
-    def read() -> None:
-        for text in popen.stdout or ():
-            lines.append(json.loads(text))
-            if lines[-1]["event"] == "model_ready":
-                ready.set()
-        ready.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        assert ready.wait(EXIT_TIMEOUT_S)
-        port = next(line["port"] for line in lines if line["event"] == "listening")
-        yield Process(popen, f"http://127.0.0.1:{port}", lines)
-    finally:
-        popen.kill()
-        popen.wait()
-        reader.join()
-        popen.stdout.close()
 
 
 def test_hugging_face_client_works_unchanged(store: Path) -> None:
@@ -180,6 +107,77 @@ def test_draining_service_reports_not_ready_before_it_stops(store: Path) -> None
         assert process.popen.wait(EXIT_TIMEOUT_S) == 0
 
 
+def test_both_listeners_end_together_after_what_they_accepted(store: Path) -> None:
+    with running(store, admin_port=0, drain_delay_s=600) as process:
+        listening = process.line("listening")
+        admin_url = f"http://127.0.0.1:{listening['admin_port']}"
+        metrics = httpx.get(f"{admin_url}/metrics")
+        process.popen.send_signal(signal.SIGTERM)
+        while "draining" not in process.events():
+            httpx.get(f"{admin_url}/livez").raise_for_status()
+        ready = httpx.get(f"{admin_url}/readyz")
+        answer = httpx.post(f"{process.url}/v1/ner", json={"inputs": TEXT})
+        process.popen.send_signal(signal.SIGTERM)
+        exit_code = process.popen.wait(EXIT_TIMEOUT_S)
+
+    assert listening["port"] != listening["admin_port"]
+    assert metrics.status_code == 200
+    assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+    assert (answer.status_code, exit_code) == (200, 0)
+    for url in (process.url, admin_url):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/livez")
+
+
+def test_keys_rotate_while_serving(store: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(key_line("alice", "a-long-secret-of-alice"))
+
+    def status(secret: str) -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        return httpx.get(f"{process.url}/v1/models", headers=headers).status_code
+
+    with running(store, api_keys_file=keys) as process:
+        before = status("a-long-secret-of-alice")
+        keys.write_text(key_line("alice", "a-new-secret-of-alice"))
+        while status("a-new-secret-of-alice") != 200:
+            assert process.popen.poll() is None
+        after = status("a-long-secret-of-alice")
+        client = InferenceClient(model=f"{process.url}/v1/ner", token="a-new-secret-of-alice")
+        [person, _] = client.token_classification(TEXT)
+
+    assert (before, after) == (200, 401)
+    assert person.word == "Maria Ionescu"
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "is_warned"),
+    [("127.0.0.1", False, False), ("0.0.0.0", False, True), ("0.0.0.0", True, False)],
+)
+def test_service_without_keys_warns_when_others_can_reach_it(
+    store: Path, tmp_path: Path, host: str, keys: bool, is_warned: bool
+) -> None:
+    (tmp_path / "keys").write_text(key_line("alice", "a-long-secret-of-alice"))
+    settings = {"api_keys_file": tmp_path / "keys"} if keys else {}
+
+    with running(store, host=host, **settings) as process:
+        pass
+
+    assert ("no_api_keys" in process.events()) == is_warned
+
+
+def test_print_config_shows_what_holds_and_serves_nothing() -> None:
+    result = command(
+        "serve", "--print-config", "--port", 9001, port=9000, threads=3, cors_origins="http://a,*"
+    )
+
+    config = json.loads(result.stdout)
+    assert result.returncode == 0
+    assert (config["LOYAL_PORT"], config["LOYAL_THREADS"]) == (9001, 3)
+    assert config["LOYAL_CORS_ORIGINS"] == ["http://a", "*"]
+    assert config.keys() == {f"LOYAL_{name.upper()}" for name in Settings.model_fields}
+
+
 def test_port_in_use_is_one_clear_line(store: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -196,6 +194,14 @@ def test_missing_store_is_one_clear_line(tmp_path: Path) -> None:
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
     assert "nowhere is missing; set LOYAL_MODEL_STORE" in line
+
+
+def test_missing_key_file_is_one_clear_line(store: Path) -> None:
+    result = command("serve", model_store=store, port=0, api_keys_file="nowhere")
+
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert "key file nowhere: cannot be read" in line
 
 
 def test_missing_engine_is_one_clear_line(store: Path) -> None:
@@ -220,12 +226,15 @@ def test_missing_engine_is_one_clear_line(store: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "mentioned"),
     [
-        (["serve"], {"prot": 1}, "LOYAL_PROT is not a setting; known are LOYAL_DRAIN_DELAY_S"),
+        (["serve"], {"prot": 1}, "LOYAL_PROT is not a setting; known are LOYAL_ADMIN_HOST"),
         (["serve"], {"port": "http"}, "LOYAL_PORT: input should be a valid integer"),
         (["serve"], {"port": 70000}, "LOYAL_PORT: input should be less than or equal to 65535"),
         (["serve", "--port", "-1"], {}, "--port: input should be greater than or equal to 0"),
         (["serve"], {"provider": "tpu"}, "LOYAL_PROVIDER: input should be 'auto', 'cpu' or 'cuda'"),
         (["check"], {"threads": -1}, "LOYAL_THREADS"),
+        (["serve"], {"cors_origins": "shop.example"}, "LOYAL_CORS_ORIGINS"),
+        (["serve"], {"cors_origins": "https://*.example"}, "LOYAL_CORS_ORIGINS"),
+        (["serve"], {"port": 9, "admin_port": 9}, "LOYAL_ADMIN_PORT must differ from LOYAL_PORT"),
     ],
 )
 def test_wrong_setting_is_one_clear_line_and_exit_code_2(
