@@ -30,6 +30,7 @@ class Prediction:
         tokenization_s: time to encode all inputs.
         queue_s: longest wait of a window.
         inference_s: longest batch that one of the windows was in.
+        stages: name, start and end of each step, in seconds of time.monotonic().
     """
 
     answers: list[object]
@@ -39,6 +40,7 @@ class Prediction:
     tokenization_s: float
     queue_s: float
     inference_s: float
+    stages: Sequence[tuple[str, float, float]]
 
 
 async def predict(
@@ -65,25 +67,35 @@ async def predict(
     inline = sum(map(_size, inputs)) <= INLINE_CHARS
     start = time.monotonic()
     encoded = await _call(lambda: _encode(model, inputs, long, stride), inline=inline)
-    tokenization_s = time.monotonic() - start
+    encoded_s = time.monotonic()
+    tokenization_s = encoded_s - start
     windows = [window for text in encoded for window in text.windows]
     owners = [index for index, text in enumerate(encoded) for _ in text.windows]
     try:
         outcomes = await model.batcher.submit(windows)
     except InferenceFailed as error:
         raise InferenceFailed(error.position, index=owners[error.position]) from error
+    answered_s = time.monotonic()
     outputs: list[list[WindowOutputs]] = [[] for _ in encoded]
     for owner, outcome in zip(owners, outcomes, strict=True):
         outputs[owner].append(outcome.outputs)
     answers = await _call(lambda: list(map(decode, encoded, outputs)), inline=inline)
+    queue_s = max(outcome.queue_s for outcome in outcomes)
+    inference_s = max(outcome.inference_s for outcome in outcomes)
     prediction = Prediction(
         answers=answers,
         outputs=outputs,
         truncated=[index for index, text in enumerate(encoded) if text.truncated],
         num_tokens=sum(window.num_tokens for window in windows),
         tokenization_s=tokenization_s,
-        queue_s=max(outcome.queue_s for outcome in outcomes),
-        inference_s=max(outcome.inference_s for outcome in outcomes),
+        queue_s=queue_s,
+        inference_s=inference_s,
+        stages=(
+            ("tokenize", start, encoded_s),
+            ("queue", encoded_s, encoded_s + queue_s),
+            ("infer", answered_s - inference_s, answered_s),
+            ("decode", answered_s, time.monotonic()),
+        ),
     )
     model.metrics.tokenization_duration.observe(tokenization_s)
     model.metrics.queue_duration.observe(prediction.queue_s)

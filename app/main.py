@@ -27,7 +27,7 @@ from app.sessions import choose_providers, usable_cores
 from app.settings import Settings
 from app.store import scan
 from app.tasks import TASKS
-from app.telemetry import Telemetry, record_of
+from app.telemetry import Telemetry, Trace, record_of
 
 DESCRIPTION = (
     "Small distilled models for natural language, served fast. Bodies are those of the Hugging "
@@ -72,11 +72,12 @@ class Service:
     probes: Probes
 
 
-def create_service(settings: Settings) -> Service:
+def create_service(settings: Settings, *, trace: Trace | None = None) -> Service:
     """Build the application; models load once it runs.
 
     Args:
         settings: with the ports that it listens on, none of them 0.
+        trace: reports requests as spans.
 
     Raises:
         StartupError: the model store, the provider or a key file cannot be used.
@@ -108,6 +109,8 @@ def create_service(settings: Settings) -> Service:
         openapi_url=OPENAPI if settings.docs else None,
         docs_url=None,
         redoc_url=None,
+        # FastAPI's own: it would send the messages of exceptions to whatever provider is installed.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.router.routes.extend(routes.inference_routes(registry, settings))
     app.include_router(routes.model_routes(Catalog(registry, settings)))
@@ -116,7 +119,7 @@ def create_service(settings: Settings) -> Service:
         app.include_router(routes.page_routes())
         app.include_router(docs_routes(title=app.title, openapi_url=OPENAPI))
     _add_layers(app, settings)
-    app.add_middleware(Telemetry, metrics=metrics, probes=probes)
+    app.add_middleware(Telemetry, metrics=metrics, probes=probes, trace=trace)
     _handle_errors(app, registry)
     return Service(app, registry, probes)
 

@@ -183,6 +183,7 @@ def _note_model(record: Record, model: ServedModel) -> None:
 
 
 def _note_prediction(record: Record, prediction: Prediction) -> None:
+    record.stages = prediction.stages
     record.fields |= {
         "inputs": len(prediction.answers),
         "tokens": prediction.num_tokens,

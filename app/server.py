@@ -17,7 +17,7 @@ from app import logs
 from app.connections import Connection, ConnectionLimits
 from app.errors import StartupError
 from app.main import Service, create_service
-from app.settings import Settings
+from app.settings import Settings, otlp_endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,11 @@ def serve(settings: Settings) -> None:
         StartupError: store, provider, key file or address cannot be used.
     """
     logs.configure(settings.log_level, sys.stdout)
+    tracer = None
+    if otlp_endpoint():
+        from app.tracing import Tracer  # imports an extra
+
+        tracer = Tracer()
     listener = _listen(settings.host, settings.port)
     listeners, ports = [listener], {"port": listener.getsockname()[1]}
     if settings.admin_port is not None:
@@ -74,13 +79,15 @@ def serve(settings: Settings) -> None:
         listeners.append(admin)
         ports["admin_port"] = admin.getsockname()[1]
     settings = settings.model_copy(update=ports)
-    service = create_service(settings)
+    service = create_service(settings, trace=tracer.trace if tracer else None)
     host = listener.getsockname()[0]
     logger.info("listening", extra={"host": host, "threads": service.registry.threads} | ports)
     if settings.api_keys_file is None and not ip_address(host).is_loopback:
         hint = "whoever reaches this address may send requests; set LOYAL_API_KEYS_FILE"
         logger.warning("no_api_keys", extra={"host": host, "hint": hint})
     Server(_config(service, settings), service, settings).run(sockets=listeners)
+    if tracer:
+        tracer.close()
     logger.info("stopped")
 
 

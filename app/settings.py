@@ -17,6 +17,8 @@ PREFIX = "LOYAL_"
 OTHERS = frozenset({"LOYAL_DATA"})
 """Names with our prefix that belong to the training commands."""
 
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]
 
 
@@ -91,6 +93,11 @@ class Settings(BaseSettings):
         if self.admin_port and self.admin_port == self.port:
             raise ValueError("LOYAL_ADMIN_PORT must differ from LOYAL_PORT")
         return self
+
+
+def otlp_endpoint() -> str | None:
+    """Where OpenTelemetry spans go: its own standard variable; None if they go nowhere."""
+    return os.environ.get(OTLP_ENDPOINT) or None
 
 
 def read_settings(flags: Mapping[str, object] | None = None) -> Settings:

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -33,6 +34,7 @@ class Record:
     Attributes:
         route: the path as declared.
         fields: of the access line.
+        stages: what the time went into: name, start and end in seconds of time.monotonic().
     """
 
     request_id: str
@@ -45,6 +47,11 @@ class Record:
     model: str = UNKNOWN
     version: str = UNKNOWN
     fields: dict[str, object] = field(default_factory=dict)
+    stages: Sequence[tuple[str, float, float]] = ()
+
+
+Trace = Callable[[Scope, Record, float], str]
+"""Reports a request that ended at this monotonic time as spans; returns its trace id."""
 
 
 def record_of(request: Request) -> Record:
@@ -57,11 +64,14 @@ def record_of(request: Request) -> Record:
 class Telemetry:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, probes: Probes) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, probes: Probes, trace: Trace | None
+    ) -> None:
         """Wrap an application."""
         self._app = app
         self._metrics = metrics
         self._probes = probes
+        self._trace = trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -106,7 +116,10 @@ class Telemetry:
             self._finish(scope, record)
 
     def _finish(self, scope: Scope, record: Record) -> None:
-        seconds = time.monotonic() - record.start_s
+        end_s = time.monotonic()
+        # The path as declared: the one that was sent may hold anything.
+        record.route = getattr(scope.get("route"), "path", record.route)
+        seconds = end_s - record.start_s
         if record.is_inference:
             self._metrics.in_progress.dec()
             labels = (record.task, record.model, record.version)
@@ -117,14 +130,15 @@ class Telemetry:
         line = {
             "request_id": record.request_id,
             "method": scope["method"] if scope["method"].isalpha() else UNKNOWN,
-            # The path as declared: the one that was sent may hold anything.
-            "route": getattr(scope.get("route"), "path", record.route),
+            "route": record.route,
             "status": record.status,
             "total_ms": round(seconds * 1000, 2),
             **record.fields,
         }
         if record.error_code:
             line["code"] = record.error_code
+        if self._trace:
+            line["trace_id"] = self._trace(scope, record, end_s)
         logger.info("request", extra=line)
 
 
