@@ -70,7 +70,7 @@ $(SERVE)/.ready: pyproject.toml constraints.txt
 
 $(TEST)/.ready: pyproject.toml constraints.txt
 	$(new_environment)
-	$(INSTALL) --editable '.[cpu]' --group dev
+	$(INSTALL) --editable '.[cpu,openvino]' --group dev
 	@touch $@
 
 $(TRAIN)/.ready: pyproject.toml constraints.txt

@@ -47,6 +47,9 @@ FP32_TOLERANCE = Tolerance(max_abs=2e-3, mean_abs=5e-4)
 INT8_TOLERANCE = Tolerance(max_abs=2.5, mean_abs=0.25)
 """Integer kernels round, and on processors without VNNI saturate, differently."""
 
+BF16_TOLERANCE = Tolerance(max_abs=0.5, mean_abs=0.05)
+"""An engine may run an fp32 graph in bf16, whose numbers have 8 bits instead of 24."""
+
 
 class GoldenPair(BaseModel):
     """A pair of texts."""
@@ -121,15 +124,20 @@ def read_golden(package: Path) -> Golden:
     return golden
 
 
-def replay(package: Package, run: Runner) -> None:
+def replay(package: Package, run: Runner, *, tolerance: Tolerance | None = None) -> None:
     """Run the recorded examples and compare.
+
+    Args:
+        package: with the examples.
+        run: its graph.
+        tolerance: for the outputs; None for the recorded one.
 
     Raises:
         PackageError: the first difference found: which example, what, by how much.
     """
     golden = read_golden(package.path)
     for index, example in enumerate(golden.examples):
-        difference = _difference(package, run, example, golden.tolerance)
+        difference = _difference(package, run, example, tolerance or golden.tolerance)
         if difference:
             raise PackageError(f"{package.manifest.name}: golden example {index}: {difference}")
 

@@ -1,0 +1,22 @@
+"""Is there a GPU? The NVIDIA driver knows; a CUDA build of the engine says nothing about it."""
+
+import ctypes
+import sys
+
+DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+def gpu_fault(driver: str = DRIVER) -> str | None:
+    """Why no GPU can be used; None if one can. Heeds CUDA_VISIBLE_DEVICES, as the engine does.
+
+    Args:
+        driver: name of its library.
+    """
+    try:
+        library = ctypes.CDLL(driver)
+    except OSError:
+        return f"no NVIDIA driver is installed ({driver} cannot be loaded)"
+    count = ctypes.c_int(0)
+    if library.cuInit(0) != 0 or library.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return "the NVIDIA driver finds no usable GPU; see `nvidia-smi`"
+    return None if count.value > 0 else "the NVIDIA driver shows no GPU; see CUDA_VISIBLE_DEVICES"
