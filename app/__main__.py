@@ -91,20 +91,22 @@ def _check_package(path: Path, settings: Settings) -> dict[str, object]:
     from app.contract.golden import read_golden
     from app.contract.pipeline import predict
     from app.loading import load_package
+    from app.sessions import usable_cores
 
     name = "/".join(path.parts[-3:])
     start = time.monotonic()
     try:
-        package, session = load_package(path, settings)
+        package, engine = load_package(path, settings, threads=settings.threads or usable_cores())
         loaded = time.monotonic()
         inputs = [example.contract_input for example in read_golden(path).examples]
-        predict(package, session, inputs)
+        predict(package, engine.session, inputs)
     except PackageError as error:
         return {"package": name, "ok": False, "reason": str(error)}
     return {
         "package": package.manifest.name,
         "ok": True,
-        "provider": session.provider,
+        "runtime": engine.session.runtime,
+        "provider": engine.session.provider,
         "load_ms": round((loaded - start) * 1000),
         "batch_items": len(inputs),
         "batch_ms": round((time.monotonic() - loaded) * 1000),

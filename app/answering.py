@@ -39,7 +39,7 @@ def read_call(task: Task[Any], content: object, limits: InputLimits) -> Call:
     return Call(task, body.model, parameters, reading)
 
 
-async def answer(call: Call, model: ServedModel) -> Prediction:
+async def answer(call: Call, model: ServedModel, *, deadline_s: float | None = None) -> Prediction:
     """Let a model answer; see `predict`."""
     task, parameters = call.task, call.parameters
     return await predict(
@@ -48,4 +48,5 @@ async def answer(call: Call, model: ServedModel) -> Prediction:
         task.decoder(model.manifest, parameters),
         long=task.long(parameters),
         stride=task.stride(parameters),
+        deadline_s=deadline_s,
     )

@@ -7,15 +7,65 @@ from dataclasses import dataclass
 RETRY_AFTER_S = (1, 30)
 JITTER = 0.2
 
+SPEED_MEMORY = 0.95
+"""What a batch's weight in the measured speed is multiplied by with each further batch."""
+
+SEED_TOKENS, SEED_BATCHES = 1000, 4
+"""Weight of the measurement at load: as much as a few batches of short texts."""
+
+MIN_QUEUE_BATCHES = 6
+"""So many times the duration of a batch may be waited for, however slow the model: a bound in time
+alone would leave a slow one nothing to form batches from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one model's batches and queue; tokens of a batch include padding."""
+    """Bounds of one model's batches and queue.
+
+    Attributes:
+        max_batch_tokens: padding included.
+        max_batch_items: windows.
+        max_queue_items: windows.
+        max_queue_tokens: without padding.
+        max_queue_s: time to work off what waits, above which nothing more is taken; see
+            `queue_bound_s`.
+    """
 
     max_batch_tokens: int
     max_batch_items: int
     max_queue_items: int
     max_queue_tokens: int
+    max_queue_s: float
+
+
+class Speed:
+    """Core seconds that a model takes for a token while requests queue up.
+
+    The ratio of two fading sums: a batch counts by its size, and one that was held up moves the
+    result by a twentieth.
+    """
+
+    def __init__(self, seconds_per_token: float) -> None:
+        """Start from a measurement."""
+        self._tokens = float(SEED_TOKENS)
+        self._seconds = seconds_per_token * SEED_TOKENS
+        self._batches = float(SEED_BATCHES)
+
+    @property
+    def seconds_per_token(self) -> float:
+        """The estimate."""
+        return self._seconds / self._tokens
+
+    @property
+    def seconds_per_batch(self) -> float:
+        """Of the same batches."""
+        return self._seconds / self._batches
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """Count a batch."""
+        self._tokens = SPEED_MEMORY * self._tokens + tokens
+        self._seconds = SPEED_MEMORY * self._seconds + seconds
+        self._batches = SPEED_MEMORY * self._batches + 1
 
 
 def take_batch(lengths: Sequence[int], *, max_batch_tokens: int, max_batch_items: int) -> list[int]:
@@ -45,14 +95,23 @@ def take_batch(lengths: Sequence[int], *, max_batch_tokens: int, max_batch_items
     return chosen
 
 
-def retry_after_s(queued_tokens: int, tokens_per_s: float, *, jitter: float) -> int:
+def queue_bound_s(max_queue_s: float, batch_s: float) -> float:
+    """How long what waits may take to be worked off before nothing more is taken.
+
+    Args:
+        max_queue_s: as set.
+        batch_s: duration of a batch.
+    """
+    return max(max_queue_s, MIN_QUEUE_BATCHES * batch_s)
+
+
+def retry_after_s(backlog_s: float, *, jitter: float) -> int:
     """When a refused caller should come back: the time to work off the queue, in [1, 30] s.
 
     Args:
-        queued_tokens: waiting now.
-        tokens_per_s: measured speed; 0 if nothing ran yet.
+        backlog_s: estimated time to work off what waits now.
         jitter: relative change in [-0.2, 0.2] that keeps callers from returning all at once.
     """
     low, high = RETRY_AFTER_S
-    seconds = math.ceil(queued_tokens / tokens_per_s) if tokens_per_s > 0 else low
-    return round(min(high, max(low, min(high, seconds) * (1 + jitter))))
+    seconds = min(high, math.ceil(backlog_s))
+    return round(min(high, max(low, seconds * (1 + jitter))))

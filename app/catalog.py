@@ -48,8 +48,14 @@ class Catalog:
             "aliases": self._registry.aliases(entry),
             "state": entry.state,
             "reason": entry.reason,
-            "provider": entry.served.provider if entry.served else None,
         }
+        if entry.served:
+            engine = entry.served.engine
+            fields |= {
+                "runtime": engine.session.runtime,
+                "provider": engine.session.provider,
+                "ms_per_token": round(engine.seconds_per_token * 1000, 4),
+            }
         if entry.manifest:
             fields |= self._manifest_fields(entry, entry.manifest)
         return ModelInfo.model_validate(fields)

@@ -50,6 +50,7 @@ async def predict(
     *,
     long: LongInput,
     stride: int | None,
+    deadline_s: float | None = None,
 ) -> Prediction:
     """Answer inputs; cancelling the call takes them out of the queue.
 
@@ -59,11 +60,13 @@ async def predict(
         decode: an encoded input and the outputs of its windows -> its answer.
         long: what becomes of inputs longer than a window.
         stride: tokens that neighbouring windows share; None for the package's.
+        deadline_s: monotonic time after which the answer is worth nothing.
 
     Raises:
         RequestError: an input or the stride cannot be used.
         ServiceError: see `Batcher.submit`.
     """
+    model.batcher.refuse_if_full()
     inline = sum(map(_size, inputs)) <= INLINE_CHARS
     start = time.monotonic()
     encoded = await _call(lambda: _encode(model, inputs, long, stride), inline=inline)
@@ -72,7 +75,7 @@ async def predict(
     windows = [window for text in encoded for window in text.windows]
     owners = [index for index, text in enumerate(encoded) for _ in text.windows]
     try:
-        outcomes = await model.batcher.submit(windows)
+        outcomes = await model.batcher.submit(windows, deadline_s=deadline_s)
     except InferenceFailed as error:
         raise InferenceFailed(error.position, index=owners[error.position]) from error
     answered_s = time.monotonic()

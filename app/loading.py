@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Literal
 from app.batch_policy import Limits
 from app.batching import Batcher
 from app.contract.errors import PackageError
-from app.contract.golden import replay
 from app.contract.manifest import Manifest, read_manifest
-from app.contract.pipeline import Package, check_outputs
+from app.contract.pipeline import Package
+from app.cores import Cores
+from app.memory import release_freed_memory
 from app.metrics import Metrics, ModelMetrics
-from app.sessions import OnnxSession
+from app.runtimes import Engine, open_engine
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class ServedModel:
     package: Package
     batcher: Batcher
     metrics: ModelMetrics
-    provider: str
+    engine: Engine
 
     @property
     def manifest(self) -> Manifest:
@@ -80,49 +80,41 @@ class Entry:
         return "failed" if self.reason else "ready" if self.served else "loading"
 
 
-def load_package(path: Path, settings: Settings) -> tuple[Package, OnnxSession]:
+def load_package(path: Path, settings: Settings, *, threads: int) -> tuple[Package, Engine]:
     """Verify a package, load its graph, replay its golden examples and warm it up. Blocks.
 
     Raises:
         PackageError: it must not serve, and why.
     """
     package = Package.load(path)
-    session = OnnxSession(package.model_path, provider=settings.provider)
-    check_outputs(package.manifest, session.widths)
-    replay(package, session)
+    engine = open_engine(package, settings, threads=threads)
     # Builds the table of composing characters, which takes a while and is made on first use.
     package.encoder.encode(["s\u0327"])
-    session.warm_up(
-        max_tokens=package.manifest.encoder.max_tokens,
-        max_batch_tokens=settings.max_batch_tokens,
-        max_batch_items=settings.max_batch_items,
-    )
-    return package, session
+    release_freed_memory()
+    return package, engine
 
 
 class Loader:
-    """Opens and loads entries; all models run on the threads of one executor."""
+    """Opens and loads entries; all models share the cores."""
 
-    def __init__(
-        self, settings: Settings, metrics: Metrics, *, executor: Executor, threads: int
-    ) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, *, cores: Cores) -> None:
         """Load nothing yet.
 
         Args:
             settings: limits and provider.
             metrics: of the application.
-            executor: runs the models.
-            threads: of the executor.
+            cores: that run the models.
         """
         self._settings = settings
         self._metrics = metrics
-        self._executor = executor
-        self._threads = threads
+        self._cores = cores
+        metrics.cores.set(cores.count)
         self._limits = Limits(
             max_batch_tokens=settings.max_batch_tokens,
             max_batch_items=settings.max_batch_items,
             max_queue_items=settings.max_queue_items,
             max_queue_tokens=settings.max_queue_tokens,
+            max_queue_s=settings.max_queue_ms / 1000,
         )
 
     def open(self, task: str, model: str, version: int, path: Path) -> Entry:
@@ -141,8 +133,10 @@ class Loader:
         """Make an entry ready, or note why it cannot be."""
         start = time.monotonic()
         try:
-            package, session = await asyncio.to_thread(load_package, entry.path, self._settings)
-            self._put_into_service(entry, package, session)
+            package, engine = await asyncio.to_thread(
+                load_package, entry.path, self._settings, threads=self._cores.count
+            )
+            self._put_into_service(entry, package, engine)
         except PackageError as error:
             _fail(entry, str(error))
         except Exception as error:
@@ -151,28 +145,40 @@ class Loader:
         else:
             seconds = time.monotonic() - start
             self._metrics.load_duration.labels(*entry.labels).set(seconds)
-            fields = {"provider": session.provider, "load_ms": round(seconds * 1000)}
+            session = engine.session
+            fields = {
+                "runtime": session.runtime,
+                "provider": session.provider,
+                "load_ms": round(seconds * 1000),
+            }
             logger.info("model_ready", extra={"model": entry.name} | fields)
 
-    def _put_into_service(self, entry: Entry, package: Package, session: OnnxSession) -> None:
+    def _put_into_service(self, entry: Entry, package: Package, engine: Engine) -> None:
         metrics = self._metrics.for_model(*entry.labels)
         batcher = Batcher(
-            partial(package.run_windows, run=session),
-            self._executor,
-            workers=self._threads,
+            partial(package.run_windows, run=engine.session),
+            self._cores,
             limits=self._limits,
             metrics=metrics,
+            seconds_per_token=engine.seconds_per_token,
         )
         self._metrics.watch_queue(
             *entry.labels,
             items=lambda: batcher.queued_items,
             tokens=lambda: batcher.queued_tokens,
             oldest_age_s=lambda: batcher.oldest_age_s,
+            backlog_s=lambda: batcher.backlog_s,
         )
-        precision = package.manifest.precision
-        self._metrics.model_info.labels(*entry.labels, "onnx", precision, session.provider).set(1)
+        self._metrics.set_batch_limits(
+            *entry.labels, items=self._limits.max_batch_items, tokens=self._limits.max_batch_tokens
+        )
+        session = engine.session
+        precision = session.arithmetic or package.manifest.precision
+        self._metrics.model_info.labels(
+            *entry.labels, "onnx", precision, session.runtime, session.provider
+        ).set(1)
         entry.manifest = package.manifest
-        entry.served = ServedModel(package, batcher, metrics, session.provider)
+        entry.served = ServedModel(package, batcher, metrics, engine)
 
 
 def _fail(entry: Entry, fault: str) -> None:

@@ -21,6 +21,7 @@ from app.errors import CODE_OF_STATUS, CODES, Fault, RequestError, ServiceError,
 from app.health import Probes
 from app.keys import KeyFile
 from app.metrics import Metrics
+from app.openvino_session import require_openvino
 from app.problems import error_response
 from app.registry import Registry
 from app.sessions import choose_providers, usable_cores
@@ -80,9 +81,11 @@ def create_service(settings: Settings, *, trace: Trace | None = None) -> Service
         trace: reports requests as spans.
 
     Raises:
-        StartupError: the model store, the provider or a key file cannot be used.
+        StartupError: the model store, the provider, the runtime or a key file cannot be used.
     """
     choose_providers(settings.provider)
+    if settings.runtime == "openvino":
+        require_openvino()
     metrics = Metrics()
     metrics.build_info.labels(_release()).set(1)
     shelves = scan(settings.model_store, TASKS)

@@ -39,6 +39,7 @@ class ModelMetrics:
     useful_tokens: Counter
     padding_tokens: Counter
     dispatched: dict[str, Counter]
+    core_seconds: dict[str, Counter]
     bisections: Counter
     truncated_texts: Counter
 
@@ -73,18 +74,24 @@ class Metrics:
         )
         self._tokens = self._counter("tokens", "Tokens run.", "kind")
         self._dispatched = self._counter("batch_dispatch", "Batches, by their bound.", "reason")
+        self._core_seconds = self._counter("core_seconds", "Core time of batches.", "lane")
+        self._batch_limit = self._gauge("batch_limit", "What a full batch holds.", "kind")
         self._bisections = self._counter("batch_bisections", "Failed batches split in two.")
         self._truncated = self._counter("truncated_texts", "Inputs cut to the first window.")
         self._queue_items = self._gauge("queue_items", "Windows waiting.")
         self._queue_tokens = self._gauge("queue_tokens", "Tokens waiting.")
         self._oldest = self._gauge("queue_oldest_age_seconds", "Age of the oldest waiting window.")
+        self._backlog = self._gauge(
+            "queue_backlog_seconds", "Estimated time to work off what waits."
+        )
         self.model_loaded = self._gauge("model_loaded", "1 if the model version serves.")
         self.load_duration = self._gauge(
             "model_load_duration_seconds", "From reading to warmed up."
         )
         self.model_info = self._gauge(
-            "model_info", "1; what serves.", "format", "precision", "provider"
+            "model_info", "1; what serves.", "format", "precision", "runtime", "provider"
         )
+        self.cores = Gauge("loyal_cores", "Threads that run models.", registry=self.registry)
         self.build_info = Gauge(
             "loyal_build_info", "1; what runs.", ("release",), registry=self.registry
         )
@@ -104,6 +111,9 @@ class Metrics:
                 reason: self._dispatched.labels(*labels, reason)
                 for reason in ("full", "budget", "idle")
             },
+            core_seconds={
+                lane: self._core_seconds.labels(*labels, lane) for lane in ("normal", "background")
+            },
             bisections=self._bisections.labels(*labels),
             truncated_texts=self._truncated.labels(*labels),
         )
@@ -117,12 +127,21 @@ class Metrics:
         items: Callable[[], float],
         tokens: Callable[[], float],
         oldest_age_s: Callable[[], float],
+        backlog_s: Callable[[], float],
     ) -> None:
         """Read the queue gauges of one model version when they are scraped."""
         labels = (task, model, version)
         self._queue_items.labels(*labels).set_function(items)
         self._queue_tokens.labels(*labels).set_function(tokens)
         self._oldest.labels(*labels).set_function(oldest_age_s)
+        self._backlog.labels(*labels).set_function(backlog_s)
+
+    def set_batch_limits(
+        self, task: str, model: str, version: str, *, items: int, tokens: int
+    ) -> None:
+        """What a full batch of one model version holds: `batch_items` over it is the fill."""
+        self._batch_limit.labels(task, model, version, "items").set(items)
+        self._batch_limit.labels(task, model, version, "tokens").set(tokens)
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -3,11 +3,12 @@
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from app.cores import Cores
 from app.errors import Fault, RequestError, ServiceError, Unavailable, shown
 from app.loading import Entry, Loader, ServedModel
 from app.metrics import Metrics
+from app.runtimes import CLEARLY_FASTER
 from app.settings import Settings
 from app.store import DEFAULT, Shelf
 
@@ -32,15 +33,14 @@ class Registry:
             shelves: what is in the store.
             settings: limits and provider.
             metrics: of the application.
-            threads: that run models, shared by all of them: cores are what is scarce, and a pool
-                for each model would only let models take them from each other.
+            threads: that run models, one a core, shared by all of them.
             draw: a number in [0, 1) that decides whether a canary answers.
         """
         self.shelves = {shelf.task: shelf for shelf in shelves}
-        self.threads = threads
+        self.cores = Cores(threads)
         self._draw = draw
-        self.executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
-        self._loader = Loader(settings, metrics, executor=self.executor, threads=threads)
+        self._measures = settings.runtime == "auto"
+        self._loader = Loader(settings, metrics, cores=self.cores)
         self._entries = {
             shelf.task: {
                 model: {
@@ -128,8 +128,23 @@ class Registry:
             RequestError: unknown task, model or version.
             Unavailable: it is still loading or out of service.
         """
-        entry = self._canary(task, name) or self.find(task, name)
-        return _ready(entry)
+        canary = self._canary(task, name)
+        if canary:
+            return _ready(canary)
+        entry = self.find(task, name)
+        model = _ready(entry)
+        return self._faster_precision(entry, model) if name in (None, DEFAULT) else model
+
+    def _faster_precision(self, entry: Entry, model: ServedModel) -> ServedModel:
+        """The fp32 sibling of the same version, if it is ready and was measured to be faster."""
+        if not self._measures:
+            return model
+        sibling = self._entries[entry.task].get(f"{entry.model}-fp32", {}).get(entry.version)
+        if sibling is None or sibling.state != "ready" or sibling.served is None:
+            return model
+        limit_s = CLEARLY_FASTER * model.engine.seconds_per_token
+        is_faster = sibling.served.engine.seconds_per_token < limit_s
+        return sibling.served if is_faster else model
 
     def aliases(self, entry: Entry) -> list[str]:
         """The aliases that mean this version now."""
@@ -153,7 +168,7 @@ class Registry:
 
     def close(self) -> None:
         """Release the threads; running batches end first."""
-        self.executor.shutdown(cancel_futures=True)
+        self.cores.close()
 
     def _models(self, task: str) -> dict[str, dict[int, Entry]]:
         if task not in self._entries:

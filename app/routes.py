@@ -1,6 +1,7 @@
 """The endpoints: request in, service call, reply out."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeVar
@@ -51,13 +52,16 @@ def inference_routes(registry: Registry, settings: Settings) -> list[Route]:
             record = record_of(request)
             record.task, record.route = task.name, path
             timeout_s = _timeout_ms(request, settings.request_timeout_ms) / 1000
+            deadline_s = time.monotonic() + timeout_s
             try:
                 async with asyncio.timeout(timeout_s):
                     body = await read_body(request, max_bytes=settings.max_body_bytes)
                     call = read_call(task, parse_json(body), limits)
                     model = registry.resolve(task.name, call.model)
                     _note_model(record, model)
-                    prediction = await _unless_disconnected(request.receive, answer(call, model))
+                    prediction = await _unless_disconnected(
+                        request.receive, answer(call, model, deadline_s=deadline_s)
+                    )
             except TimeoutError:
                 raise DeadlineExceeded(
                     f"no answer within {timeout_s * 1000:g} ms; send less, or try again later"

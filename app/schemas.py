@@ -101,7 +101,9 @@ class ModelInfo(Wire):
     aliases: list[str]
     state: Literal["loading", "ready", "failed"]
     reason: str | None = Field(description="why it is out of service")
-    provider: str | None = Field(description="hardware that runs it")
+    runtime: str | None = Field(None, description="engine that runs it")
+    provider: str | None = Field(None, description="hardware that runs it")
+    ms_per_token: float | None = Field(None, description="core time, measured at load")
     description: str | None = None
     labels: list[str] | None = None
     languages: list[str] | None = None

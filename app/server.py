@@ -81,7 +81,7 @@ def serve(settings: Settings) -> None:
     settings = settings.model_copy(update=ports)
     service = create_service(settings, trace=tracer.trace if tracer else None)
     host = listener.getsockname()[0]
-    logger.info("listening", extra={"host": host, "threads": service.registry.threads} | ports)
+    logger.info("listening", extra={"host": host, "threads": service.registry.cores.count} | ports)
     if settings.api_keys_file is None and not ip_address(host).is_loopback:
         hint = "whoever reaches this address may send requests; set LOYAL_API_KEYS_FILE"
         logger.warning("no_api_keys", extra={"host": host, "hint": hint})

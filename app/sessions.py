@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from app.contract.encoded_text import Arrays
 from app.contract.errors import PackageError
+from app.contract.pipeline import Runner
 from app.errors import StartupError
+from app.gpu import gpu_fault
 
 try:
     import onnxruntime
@@ -49,15 +52,31 @@ def choose_providers(wanted: str) -> list[str]:
     """The execution providers for LOYAL_PROVIDER, first choice first.
 
     Raises:
-        StartupError: "cuda" is wanted and this onnxruntime has no CUDA.
+        StartupError: "cuda" is wanted and cannot be had.
     """
-    has_cuda = CUDA in onnxruntime.get_available_providers()
-    if wanted == "cuda" and not has_cuda:
+    if wanted == "cpu":
+        return [CPU]
+    if CUDA in onnxruntime.get_available_providers():
+        fault = gpu_fault()
+    else:
+        fault = "this onnxruntime has no CUDA provider: install loyal[gpu] instead of loyal[cpu]"
+    if fault is None:
+        return [CUDA, CPU]
+    if wanted == "cuda":
         raise StartupError(
-            "LOYAL_PROVIDER is cuda, but this onnxruntime has no CUDA provider; "
-            "install onnxruntime-gpu on a machine with a GPU, or set LOYAL_PROVIDER=cpu"
+            f"LOYAL_PROVIDER is cuda, but {fault}; mend it, or set LOYAL_PROVIDER=cpu"
         )
-    return [CUDA, CPU] if has_cuda and wanted != "cpu" else [CPU]
+    return [CPU]
+
+
+@cache
+def share_memory() -> None:
+    """Let all sessions take the memory of their calls from one arena instead of one each."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    # No bound, and the engine's own way to grow: as without sharing.
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, -1, -1, -1))
 
 
 class OnnxSession:
@@ -66,6 +85,9 @@ class OnnxSession:
     Throughput comes from running batches next to each other, one core each: small batches gain
     little from splitting one operator over cores.
     """
+
+    runtime = "onnxruntime"
+    arithmetic: str | None = None
 
     def __init__(self, path: Path, *, provider: str = "auto") -> None:
         """Load a graph.
@@ -84,7 +106,11 @@ class OnnxSession:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Weights stay out of the shared arena, so that unloading a model gives them back.
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.log_severity_level = 3
+        share_memory()
         providers = choose_providers(provider)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=providers)
@@ -95,7 +121,10 @@ class OnnxSession:
             ) from error
         self.provider: str = self._session.get_providers()[0]
         if provider == "cuda" and self.provider != CUDA:
-            raise StartupError("LOYAL_PROVIDER is cuda, but no GPU can be used; see `nvidia-smi`")
+            raise StartupError(
+                "LOYAL_PROVIDER is cuda, but the session fell back to the CPU; the CUDA or cuDNN "
+                "libraries are missing or of another version; loyal[gpu] brings those that fit"
+            )
         self._inputs = frozenset(node.name for node in self._session.get_inputs())
         odd = self._inputs - {"input_ids", "attention_mask", "token_type_ids"}
         if odd:
@@ -118,9 +147,10 @@ class OnnxSession:
         feed = {name: array for name, array in arrays.items() if name in self._inputs}
         return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
 
-    def warm_up(self, *, max_tokens: int, max_batch_tokens: int, max_batch_items: int) -> None:
-        """Run the batch shapes of traffic once, so that no request pays for first allocations."""
-        for length in {*(n for n in WARM_UP_LENGTHS if n < max_tokens), max_tokens}:
-            for rows in {1, max(1, min(max_batch_items, max_batch_tokens // length))}:
-                ones = np.ones((rows, length), np.int64)
-                self({"input_ids": ones, "attention_mask": ones, "token_type_ids": 0 * ones})
+
+def warm_up(run: Runner, *, max_tokens: int, max_batch_tokens: int, max_batch_items: int) -> None:
+    """Run the batch shapes of traffic once, so that no request pays for first allocations."""
+    for length in {*(n for n in WARM_UP_LENGTHS if n < max_tokens), max_tokens}:
+        for rows in {1, max(1, min(max_batch_items, max_batch_tokens // length))}:
+            ones = np.ones((rows, length), np.int64)
+            run({"input_ids": ones, "attention_mask": ones, "token_type_ids": 0 * ones})

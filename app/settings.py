@@ -63,6 +63,13 @@ class Settings(BaseSettings):
     max_batch_items: int = Field(8, ge=1, le=1024, description="windows in a batch")
     max_queue_items: int = Field(256, ge=1, le=10**6, description="windows waiting, per model")
     max_queue_tokens: int = Field(65_536, ge=1, le=10**8, description="tokens waiting, per model")
+    max_queue_ms: int = Field(
+        150,
+        ge=1,
+        le=600_000,
+        description="time to work off what waits, per model, milliseconds; above it requests get "
+        "429 at once; a slow model may always have six batches of work waiting",
+    )
     request_timeout_ms: int = Field(
         10_000, ge=1, le=600_000, description="longest time for a request, milliseconds"
     )
@@ -86,6 +93,10 @@ class Settings(BaseSettings):
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="hardware that runs models; auto takes a GPU if there is one"
+    )
+    runtime: Literal["onnxruntime", "openvino", "auto"] = Field(
+        "onnxruntime",
+        description="engine for fp32 models on a CPU; auto measures at load which is faster",
     )
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.cores import Job
 from app.main import Service, create_service
 from app.settings import Settings
 
@@ -49,15 +50,46 @@ class Api:
     @contextmanager
     def workers_held(self) -> Iterator[None]:
         """Keep every thread that runs models busy, so that whatever is submitted waits."""
-        registry = self.service.registry
-        release = threading.Event()
-        held = [registry.executor.submit(release.wait, 30) for _ in range(registry.threads)]
+        cores = self.service.registry.cores
+        blocker = Blocker(cores.count)
+        cores.join(blocker)
+        cores.wake(blocker)
+        blocker.wait_until_all_run()
         try:
             yield
         finally:
-            release.set()
-            for future in held:
-                future.result()
+            blocker.release.set()
+            cores.leave(blocker)
+
+
+class Blocker:
+    """A lane with one batch a core, each of which lasts until it is released."""
+
+    is_background = False
+    waiting_s = 0.0
+
+    def __init__(self, cores: int) -> None:
+        self.release = threading.Event()
+        self._running = threading.Barrier(cores + 1)
+        self._left = cores
+
+    @property
+    def has_work(self) -> bool:
+        return self._left > 0
+
+    def take(self) -> Job:
+        self._left -= 1
+        return Job(self._block, expected_s=0.0)
+
+    def abandon(self) -> None:
+        self.release.set()
+
+    def wait_until_all_run(self) -> None:
+        self._running.wait(10)
+
+    def _block(self) -> None:
+        self._running.wait(10)
+        self.release.wait(30)
 
 
 @asynccontextmanager

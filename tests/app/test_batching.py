@@ -1,23 +1,31 @@
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.batch_policy import Limits, retry_after_s, take_batch
+from app.batch_policy import Limits
 from app.batching import Batcher
 from app.contract.encoded_text import Window, WindowOutputs
-from app.errors import InferenceFailed, QueueFull, RequestError, Unavailable
+from app.cores import Cores
+from app.errors import DeadlineExceeded, InferenceFailed, QueueFull, RequestError, Unavailable
 from app.isolation import Run, run_isolated
 from app.metrics import Metrics
 from tests.app.harness import until
 
-LIMITS = Limits(max_batch_tokens=64, max_batch_items=4, max_queue_items=8, max_queue_tokens=80)
+LIMITS = Limits(
+    max_batch_tokens=64,
+    max_batch_items=4,
+    max_queue_items=8,
+    max_queue_tokens=80,
+    max_queue_s=60.0,
+)
 POISON = 666
 
 
@@ -55,98 +63,32 @@ class Gate:
 
 
 @pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
+def cores() -> Iterator[Cores]:
+    core = Cores(1)
+    yield core
+    core.close()
 
 
 @asynccontextmanager
 async def batching(
-    run: Run, executor: ThreadPoolExecutor, metrics: Metrics | None = None
+    run: Run,
+    cores: Cores,
+    metrics: Metrics | None = None,
+    *,
+    limits: Limits = LIMITS,
+    seconds_per_token: float = 1e-6,
 ) -> AsyncIterator[Batcher]:
     batcher = Batcher(
         run,
-        executor,
-        workers=1,
-        limits=LIMITS,
+        cores,
+        limits=limits,
         metrics=(metrics or Metrics()).for_model("ner", "tiny", "1"),
+        seconds_per_token=seconds_per_token,
     )
     try:
         yield batcher
     finally:
         batcher.stop("draining", "the test is over")
-
-
-class TestTakeBatch:
-    lengths = st.lists(st.integers(1, 300), min_size=1, max_size=128)
-    tokens = st.integers(1, 2048)
-    items = st.integers(1, 16)
-
-    @given(lengths, tokens, items)
-    def test_oldest_always_leaves(self, lengths: list[int], tokens: int, items: int) -> None:
-        chosen = take_batch(lengths, max_batch_tokens=tokens, max_batch_items=items)
-
-        assert chosen[0] == 0
-
-    @given(lengths, tokens, items)
-    def test_no_item_is_taken_twice(self, lengths: list[int], tokens: int, items: int) -> None:
-        chosen = take_batch(lengths, max_batch_tokens=tokens, max_batch_items=items)
-
-        assert len(set(chosen)) == len(chosen)
-
-    @given(lengths, tokens, items)
-    def test_padded_size_fits_the_budget_unless_one_item_is_larger(
-        self, lengths: list[int], tokens: int, items: int
-    ) -> None:
-        chosen = take_batch(lengths, max_batch_tokens=tokens, max_batch_items=items)
-
-        padded = max(lengths[position] for position in chosen) * len(chosen)
-        assert padded <= tokens or len(chosen) == 1
-        assert len(chosen) <= items
-
-    @given(lengths, tokens, items)
-    def test_none_left_behind_is_nearer_to_the_oldest_than_one_taken(
-        self, lengths: list[int], tokens: int, items: int
-    ) -> None:
-        chosen = take_batch(lengths, max_batch_tokens=tokens, max_batch_items=items)
-
-        distance = [abs(length - lengths[0]) for length in lengths]
-        left = [distance[n] for n in range(len(lengths)) if n not in chosen]
-        assert max(distance[n] for n in chosen) <= min(left, default=max(distance))
-
-    @given(lengths, tokens, items)
-    def test_repeated_taking_empties_any_queue(
-        self, lengths: list[int], tokens: int, items: int
-    ) -> None:
-        waiting = lengths.copy()
-        for _ in lengths:
-            if waiting:
-                taken = take_batch(waiting, max_batch_tokens=tokens, max_batch_items=items)
-                waiting = [n for at, n in enumerate(waiting) if at not in taken]
-
-        assert waiting == []
-
-    def test_older_of_two_equally_near_goes_first(self) -> None:
-        assert take_batch([10, 12, 8, 12], max_batch_tokens=100, max_batch_items=3) == [0, 1, 2]
-
-
-class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("queued_tokens", "tokens_per_s", "jitter", "seconds"),
-        [
-            (1000, 100.0, 0.0, 10),
-            (1001, 100.0, 0.0, 11),
-            (1000, 100.0, 0.2, 12),
-            (1000, 100.0, -0.2, 8),
-            (1000, 0.0, 0.0, 1),
-            (1, 1000.0, -0.2, 1),
-            (10**9, 1.0, 0.2, 30),
-        ],
-    )
-    def test_is_the_time_to_work_off_the_queue_in_bounds(
-        self, queued_tokens: int, tokens_per_s: float, jitter: float, seconds: int
-    ) -> None:
-        assert retry_after_s(queued_tokens, tokens_per_s, jitter=jitter) == seconds
 
 
 class TestRunIsolated:
@@ -178,8 +120,8 @@ class TestRunIsolated:
 
 @pytest.mark.anyio
 class TestBatcher:
-    async def test_everyone_gets_their_own_answer(self, executor: ThreadPoolExecutor) -> None:
-        async with batching(echo, executor) as batcher:
+    async def test_everyone_gets_their_own_answer(self, cores: Cores) -> None:
+        async with batching(echo, cores) as batcher:
             requests = [[window(n, first_id=100 * n), window(1, first_id=n)] for n in (3, 1, 2, 4)]
 
             answers = await asyncio.gather(*(batcher.submit(request) for request in requests))
@@ -188,28 +130,22 @@ class TestBatcher:
             for sent, outcome in zip(request, answer, strict=True):
                 assert outcome.outputs["ids"].tolist() == sent.input_ids.tolist()
 
-    async def test_batches_grow_while_the_worker_is_busy(
-        self, executor: ThreadPoolExecutor
-    ) -> None:
-        """One runs, one is prepared, the others wait together; no timer is involved."""
+    async def test_batches_grow_while_the_core_is_busy(self, cores: Cores) -> None:
+        """One runs, all others wait together until it ends; no timer is involved."""
         gate = Gate()
-        async with batching(gate, executor) as batcher:
+        async with batching(gate, cores) as batcher:
             first = asyncio.create_task(batcher.submit([window(9)]))
             await until(lambda: gate.batches == [[9]])
-            second = asyncio.create_task(batcher.submit([window(8)]))
-            await until(lambda: batcher.batches_in_flight == 2)
-            others = [asyncio.create_task(batcher.submit([window(n)])) for n in (5, 6, 7)]
-            await until(lambda: batcher.queued_items == 3)
+            others = [asyncio.create_task(batcher.submit([window(n)])) for n in (8, 5, 6, 7)]
+            await until(lambda: batcher.queued_items == 4)
             gate.open()
-            await asyncio.gather(first, second, *others)
+            await asyncio.gather(first, *others)
 
-        assert gate.batches == [[9], [8], [5, 6, 7]]
+        assert gate.batches == [[9], [8, 7, 6, 5]]
 
-    async def test_request_is_admitted_whole_or_not_at_all(
-        self, executor: ThreadPoolExecutor
-    ) -> None:
+    async def test_request_is_admitted_whole_or_not_at_all(self, cores: Cores) -> None:
         gate = Gate()
-        async with batching(gate, executor) as batcher:
+        async with batching(gate, cores) as batcher:
             waiting = await fill(batcher, gate, [window(1)] * 6)
 
             with pytest.raises(QueueFull):
@@ -219,9 +155,9 @@ class TestBatcher:
             gate.open()
             await asyncio.gather(*waiting)
 
-    async def test_queue_is_bounded_in_tokens_too(self, executor: ThreadPoolExecutor) -> None:
+    async def test_queue_is_bounded_in_tokens_too(self, cores: Cores) -> None:
         gate = Gate()
-        async with batching(gate, executor) as batcher:
+        async with batching(gate, cores) as batcher:
             waiting = await fill(batcher, gate, [window(50)])
 
             with pytest.raises(QueueFull) as refusal:
@@ -233,19 +169,17 @@ class TestBatcher:
 
     @pytest.mark.parametrize("windows", [[window(1)] * 9, [window(81)]])
     async def test_request_that_would_never_fit_is_not_told_to_retry(
-        self, executor: ThreadPoolExecutor, windows: list[Window]
+        self, cores: Cores, windows: list[Window]
     ) -> None:
-        async with batching(echo, executor) as batcher:
+        async with batching(echo, cores) as batcher:
             with pytest.raises(RequestError) as refusal:
                 await batcher.submit(windows)
 
         assert refusal.value.code == "request_too_long"
 
-    async def test_cancelled_request_frees_its_place_and_never_runs(
-        self, executor: ThreadPoolExecutor
-    ) -> None:
+    async def test_cancelled_request_frees_its_place_and_never_runs(self, cores: Cores) -> None:
         gate = Gate()
-        async with batching(gate, executor) as batcher:
+        async with batching(gate, cores) as batcher:
             waiting = await fill(batcher, gate, [window(7)] * 2)
             waiting[-1].cancel()
             await until(waiting[-1].done)
@@ -256,24 +190,69 @@ class TestBatcher:
 
         assert [7, 7] not in gate.batches
 
-    async def test_prepared_batch_whose_requests_were_cancelled_never_runs(
-        self, executor: ThreadPoolExecutor
-    ) -> None:
+    async def test_item_past_its_deadline_fails_and_never_runs(self, cores: Cores) -> None:
         gate = Gate()
-        async with batching(gate, executor) as batcher:
-            running, prepared, waiting = await fill(batcher, gate, [window(3)])
-            prepared.cancel()
+        async with batching(gate, cores) as batcher:
+            held = await fill(batcher, gate, [])
+            soon_s = time.monotonic() + 0.05
+            late = asyncio.create_task(batcher.submit([window(7)], deadline_s=soon_s))
+            patient = asyncio.create_task(batcher.submit([window(3)]))
+            await until(lambda: batcher.queued_items == 2)
+            await until(lambda: time.monotonic() > soon_s)
             gate.open()
-            await asyncio.gather(running, waiting)
+
+            with pytest.raises(DeadlineExceeded, match="while the request waited"):
+                await late
+            await asyncio.gather(*held, patient)
 
         assert gate.batches == [[1], [3]]
 
-    async def test_poisoned_item_fails_alone_in_a_shared_batch(
-        self, executor: ThreadPoolExecutor
+    async def test_request_that_waits_behind_too_much_is_refused_at_once(
+        self, cores: Cores
     ) -> None:
+        gate = Gate()
+        async with batching(gate, cores, seconds_per_token=1.0) as batcher:
+            waiting = await fill(batcher, gate, [window(20)])
+
+            with pytest.raises(DeadlineExceeded, match="would take about 25000 ms"):
+                await batcher.submit([window(5)], deadline_s=time.monotonic() + 24.5)
+
+            in_time = asyncio.create_task(
+                batcher.submit([window(5)], deadline_s=time.monotonic() + 60)
+            )
+            await until(lambda: batcher.queued_items == 2)
+            gate.open()
+            await asyncio.gather(*waiting, in_time)
+
+    async def test_empty_queue_takes_even_what_is_expected_to_be_late(self, cores: Cores) -> None:
+        """An estimate that is far too high could otherwise never be corrected."""
+        async with batching(echo, cores, seconds_per_token=1e6) as batcher:
+            [outcome] = await batcher.submit([window(5)], deadline_s=time.monotonic() + 30)
+
+        assert outcome.outputs["ids"].tolist() == [1, 2, 3, 4, 5]
+
+    async def test_queue_is_bounded_in_time_too(self, cores: Cores) -> None:
+        gate = Gate()
+        limits = replace(LIMITS, max_queue_tokens=10**6, max_queue_s=16.0)
+        async with batching(gate, cores, limits=limits, seconds_per_token=0.01) as batcher:
+            waiting = await fill(batcher, gate, [window(1500)])
+            waiting.append(asyncio.create_task(batcher.submit([window(200)])))
+            await until(lambda: batcher.queued_items == 2)
+
+            with pytest.raises(QueueFull, match="about 17000 ms of work") as refusal:
+                await batcher.submit([window(1)])
+            with pytest.raises(QueueFull):
+                batcher.refuse_if_full()
+
+            assert 14 <= (refusal.value.retry_after_s or 0) <= 20
+            gate.open()
+            await asyncio.gather(*waiting)
+            batcher.refuse_if_full()
+
+    async def test_poisoned_item_fails_alone_in_a_shared_batch(self, cores: Cores) -> None:
         gate = Gate(echo_unless_poisoned)
         metrics = Metrics()
-        async with batching(gate, executor, metrics) as batcher:
+        async with batching(gate, cores, metrics) as batcher:
             held = await fill(batcher, gate, [])
             sound = asyncio.create_task(batcher.submit([window(2)]))
             guilty = asyncio.create_task(
@@ -290,29 +269,28 @@ class TestBatcher:
         assert b"loyal_batch_bisections_total{" in metrics.exposition()
 
     async def test_scheduler_that_dies_fails_what_waits_and_takes_nothing_more(
-        self, executor: ThreadPoolExecutor
+        self, cores: Cores
     ) -> None:
         gate = Gate()
-        async with batching(gate, executor) as batcher:
-            *running, waiting = await fill(batcher, gate, [window(1)])
-            scheduler = next(t for t in asyncio.all_tasks() if t.get_name() == "batching")
-            scheduler.cancel()
+        async with batching(gate, cores) as batcher:
+            running, waiting = await fill(batcher, gate, [window(1)] * 2)
+            batcher.limits = replace(LIMITS, max_batch_items=None)  # forming a batch now fails
+            gate.open()
 
             with pytest.raises(Unavailable) as failure:
                 await waiting
             with pytest.raises(Unavailable):
                 await batcher.submit([window(1)])
+            with pytest.raises(Unavailable):
+                batcher.refuse_if_full()
 
             assert failure.value.code == "model_unavailable"
             assert not batcher.is_alive
-            gate.open()
-            await asyncio.gather(*running)
+            await running
 
-    async def test_stopping_fails_what_waits_and_lets_what_runs_end(
-        self, executor: ThreadPoolExecutor
-    ) -> None:
+    async def test_stopping_fails_what_waits_and_lets_what_runs_end(self, cores: Cores) -> None:
         gate = Gate()
-        async with batching(gate, executor) as batcher:
+        async with batching(gate, cores) as batcher:
             *running, waiting = await fill(batcher, gate, [window(1)])
             batcher.stop("draining", "the service is shutting down")
 
@@ -323,11 +301,9 @@ class TestBatcher:
 
         assert failure.value.code == "draining"
 
-    async def test_padding_and_useful_tokens_add_up_to_what_ran(
-        self, executor: ThreadPoolExecutor
-    ) -> None:
+    async def test_padding_and_useful_tokens_add_up_to_what_ran(self, cores: Cores) -> None:
         metrics = Metrics()
-        async with batching(echo, executor, metrics) as batcher:
+        async with batching(echo, cores, metrics) as batcher:
             await batcher.submit([window(10), window(12), window(8)])
 
         text = metrics.exposition().decode()
@@ -335,6 +311,7 @@ class TestBatcher:
         assert f'loyal_tokens_total{{kind="useful",{labels}}} 30.0' in text
         assert f'loyal_tokens_total{{kind="padding",{labels}}} 6.0' in text
         assert f"loyal_batch_items_sum{{{labels}}} 3.0" in text
+        assert f'loyal_core_seconds_total{{lane="normal",{labels}}}' in text
         assert (
             'loyal_batch_dispatch_total{model="tiny",reason="idle",task="ner",version="1"} 1.0'
             in text
@@ -344,13 +321,11 @@ class TestBatcher:
 async def fill(
     batcher: Batcher, gate: Gate, windows: Sequence[Window]
 ) -> list[asyncio.Task[object]]:
-    """Occupy the worker and the place ahead of it, then queue `windows` as one request."""
+    """Occupy the core, then queue `windows` as one request."""
     running = asyncio.create_task(batcher.submit([window(1)]))
     await until(lambda: gate.batches == [[1]])
-    prepared = asyncio.create_task(batcher.submit([window(1)]))
-    await until(lambda: batcher.batches_in_flight == 2)
     if not windows:
-        return [running, prepared]
+        return [running]
     waiting = asyncio.create_task(batcher.submit(windows))
     await until(lambda: batcher.queued_items == len(windows))
-    return [running, prepared, waiting]
+    return [running, waiting]

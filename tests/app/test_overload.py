@@ -17,16 +17,6 @@ def batcher_of(api: Api) -> Batcher:
     return api.service.registry.resolve("ner", None).batcher
 
 
-async def fill_workers(api: Api) -> list[asyncio.Task[object]]:
-    """Occupy the one place that runs and the one that is prepared."""
-    batcher = batcher_of(api)
-    tasks: list[asyncio.Task[object]] = []
-    for count in (1, 2):
-        tasks.append(asyncio.create_task(api.ner("Ion")))
-        await until(lambda count=count: batcher.batches_in_flight == count)
-    return tasks
-
-
 async def test_deadline_passed_is_504_and_leaves_the_queue(store: Path) -> None:
     async with serving(store, request_timeout_ms=60) as api:
         with api.workers_held():
@@ -69,32 +59,46 @@ async def test_body_that_never_ends_meets_the_deadline(store: Path) -> None:
 async def test_full_queue_is_429_with_retry_after_and_serves_on_afterwards(store: Path) -> None:
     async with serving(store, max_queue_items=2) as api:
         with api.workers_held():
-            waiting = await fill_workers(api)
-            waiting.append(asyncio.create_task(api.ner(["Ion", "Maria"])))
+            waiting = asyncio.create_task(api.ner(["Ion", "Maria"]))
             await until(lambda: batcher_of(api).queued_items == 2)
 
             refused = await api.ner("Maria")
 
-        answers = await asyncio.gather(*waiting)
+        answer = await waiting
         assert_problem(refused, 429, "queue_full", "Retry-After")
         assert 1 <= int(refused.headers["Retry-After"]) <= 30
-        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        assert answer.status_code == 200
         assert (await api.ner("Maria")).status_code == 200
 
 
 async def test_request_that_shutdown_cuts_off_is_503_with_retry_after(store: Path) -> None:
     async with serving(store) as api:
         with api.workers_held():
-            waiting = await fill_workers(api)
             cut_off = asyncio.create_task(api.ner("Maria"))
             await until(lambda: batcher_of(api).queued_items == 1)
 
             api.service.registry.stop()
             response = await cut_off
 
-        await asyncio.gather(*waiting)
     assert_problem(response, 503, "draining", "shutting down")
     assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_request_that_waits_behind_too_much_for_its_deadline_is_504_at_once(
+    store: Path,
+) -> None:
+    async with serving(store) as api:
+        with api.workers_held():
+            waiting = asyncio.create_task(api.ner(["Ion"] * 20))
+            await until(lambda: batcher_of(api).queued_items == 20)
+            # 60 tokens are waiting and 3 more are asked for: 63 s of one core.
+            batcher_of(api).learn_speed(10**9, 1e9)
+
+            refused = await api.ner("Maria", headers={"X-Request-Timeout-Ms": "9000"})
+
+        assert (await waiting).status_code == 200
+        assert_problem(refused, 504, "deadline_exceeded", "would take about")
+        assert await api.total("loyal_rejected_total", reason="deadline") == 1
 
 
 async def test_request_larger_than_the_queue_is_422(store: Path) -> None:
@@ -107,7 +111,6 @@ async def test_request_larger_than_the_queue_is_422(store: Path) -> None:
 async def test_client_that_leaves_frees_its_place(store: Path) -> None:
     async with serving(store) as api:
         with api.workers_held():
-            waiting = await fill_workers(api)
             left = asyncio.Event()
             request = asyncio.create_task(post_and_leave(api, left))
             await until(lambda: batcher_of(api).queued_items == 1)
@@ -116,7 +119,6 @@ async def test_client_that_leaves_frees_its_place(store: Path) -> None:
             await request
 
             await until(lambda: batcher_of(api).queued_items == 0)
-        await asyncio.gather(*waiting)
         assert await api.total("loyal_requests_total", code="499") == 1
         assert await api.total("loyal_rejected_total", reason="disconnected") == 1
 
