@@ -5,13 +5,13 @@ so the choice depends on the lines alone, not on their order or on a random stat
 falls in the top `dev_share` of all are the development text and are never trained on.
 """
 
-import hashlib
 import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract.normalization import normalize
+from training.datasets.splits import stable_fraction
 from training.errors import DataError
 
 
@@ -48,12 +48,6 @@ def read_lines(
                     yield TextLine(text, is_dev=True)
                 elif text and position < share * (1 - dev_share):
                     yield TextLine(text, is_dev=False)
-
-
-def stable_fraction(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone, the same on every machine and run."""
-    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def _decode(shard: Path) -> Iterator[str]:

@@ -9,19 +9,17 @@ Splits: `train`, `valid`, `v1`. A record is
     {"id", "tokens": [str], "ner_tags": [BIO2 over 15 classes], "space_after": [bool]}
 """
 
-import gzip
-import json
-import re
-import zlib
 from pathlib import Path
 
+from training.datasets.bio import check_tags
+from training.datasets.corpus_files import locate, read_json_array
 from training.datasets.examples import TaggedSentence
 from training.errors import DataError
 
 FILES = {
-    "train": ("train.json", "train.json.gz"),
-    "valid": ("valid.json", "valid.json.gz"),
-    "v1": ("ronec_v1_minus_v2eval.v2format.json.gz", "ronec_v1_minus_v2eval.v2format.json"),
+    "train": "train.json",
+    "valid": "valid.json",
+    "v1": "ronec_v1_minus_v2eval.v2format.json",
 }
 
 
@@ -31,40 +29,8 @@ def read(data_dir: Path, split: str) -> list[TaggedSentence]:
     Raises:
         DataError: a file is missing or a record malformed; names file, line and record.
     """
-    folder = data_dir / "ronec"
-    path = next((folder / name for name in FILES[split] if (folder / name).exists()), None)
-    if path is None:
-        raise DataError(f"{folder}: none of {', '.join(FILES[split])} is there")
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: unreadable ({error})") from error
-    return [
-        _sentence(record, f"{path}:{line}: record {index}")
-        for index, (record, line) in enumerate(_records(text, path))
-    ]
-
-
-def _records(text: str, path: Path) -> list[tuple[object, int]]:
-    """The records of a JSON array, each with the line it starts on."""
-    decoder = json.JSONDecoder()
-    records: list[tuple[object, int]] = []
-    line, counted = 1, 0
-    position = text.find("[") + 1 if text.lstrip().startswith("[") else 0
-    try:
-        while position > 0:
-            while text[position : position + 1] in (" ", "\n", "\r", "\t", ","):
-                position += 1
-            if text[position : position + 1] == "]":
-                return records
-            line += text.count("\n", counted, position)
-            counted = position
-            record, position = decoder.raw_decode(text, position)
-            records.append((record, line))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: record {len(records)}: {error.msg}") from error
-    raise DataError(f"{path}:1: a JSON array of records is expected")
+    path = locate(data_dir / "ronec", FILES[split])
+    return [_sentence(record, place) for record, place in read_json_array(path)]
 
 
 def _sentence(record: object, place: str) -> TaggedSentence:
@@ -84,7 +50,5 @@ def _sentence(record: object, place: str) -> TaggedSentence:
         )
     if not words or not all(isinstance(word, str) and word for word in words):
         raise DataError(f"{place}: tokens must be non-empty strings")
-    odd = [tag for tag in tags if not re.fullmatch(r"O|[BI]-.+", str(tag))]
-    if odd:
-        raise DataError(f"{place}: tag {odd[0]!r} is not O, B-X or I-X")
+    check_tags(tags, place)
     return TaggedSentence(tuple(words), tuple(tags), tuple(bool(s) for s in space_after))

@@ -7,7 +7,8 @@ from pathlib import Path
 from app.contract.encoded_text import Word
 from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import TaggedSentence
-from training.datasets.raw_text import read_lines, stable_fraction
+from training.datasets.raw_text import read_lines
+from training.datasets.splits import stable_fraction
 from training.errors import DataError
 
 _BOUNDARY = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"”»)]))\s+(?=[\"„«(]?[A-ZĂÂÎȘȚ])")
