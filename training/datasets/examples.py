@@ -1,4 +1,4 @@
-"""What the readers return."""
+"""What the readers return; `text` is what tells examples apart when splits are made."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,16 @@ class TaggedSentence:
 
     Attributes:
         words: non-empty strings.
-        tags: one a word, or None where nobody has labelled the sentence.
+        tags: one a word (BIO2, or universal part of speech), or None where nobody has labelled
+            the sentence.
         space_after: whether a space followed the word in the running text.
+        xpos: language-specific part of speech of each word, where the corpus has it.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...] | None
     space_after: tuple[bool, ...]
+    xpos: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -33,3 +36,131 @@ class TaggedSentence:
             spans.append((start, start + len(word)))
             start += len(word) + space
         return spans
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """A text and its class.
+
+    Attributes:
+        text: as published; diacritics and Unicode forms are the tokenizer's business.
+        label: of the text.
+        rating: a finer label of the same text (stars), where the corpus has one.
+    """
+
+    text: str
+    label: str
+    rating: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPair:
+    """Two texts and the class of their relation."""
+
+    first: str
+    second: str
+    label: str
+
+    @property
+    def text(self) -> str:
+        """Both texts, one a line."""
+        return f"{self.first}\n{self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """Two texts and how alike they mean, in the corpus's own range."""
+
+    first: str
+    second: str
+    score: float
+
+    @property
+    def text(self) -> str:
+        """Both texts, one a line."""
+        return f"{self.first}\n{self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelSentence:
+    """The same sentence in two languages."""
+
+    first: str
+    second: str
+
+    @property
+    def text(self) -> str:
+        """Both texts, one a line."""
+        return f"{self.first}\n{self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What somebody asks of an assistant.
+
+    Attributes:
+        sentence: its words, the tags are slots in BIO2.
+        intent: as the corpus names it.
+        tree: the gold parse in MTOP's decoupled form (training.parse_trees), where the corpus has
+            one. Slots that are nested in it are missing from the tags.
+    """
+
+    sentence: TaggedSentence
+    intent: str
+    tree: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The running text."""
+        return self.sentence.text
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether a slot holds an intent, so that tags cannot say all of it."""
+        return self.tree is not None and self.tree.count("[IN:") > 1
+
+
+@dataclass(frozen=True, slots=True)
+class GoldAnswer:
+    """A right answer: `context[start : start + len(text)] == text`, in code points."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about a context.
+
+    Attributes:
+        id: as the corpus names it.
+        question: not empty.
+        context: not empty.
+        answers: what annotators marked, each of them right; nothing if the context does not say.
+    """
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[GoldAnswer, ...]
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether the context has no answer."""
+        return not self.answers
+
+    @property
+    def text(self) -> str:
+        """The question, then its context."""
+        return f"{self.question}\n{self.context}"
+
+
+Example = (
+    TaggedSentence
+    | LabelledText
+    | LabelledPair
+    | ScoredPair
+    | ParallelSentence
+    | Utterance
+    | Question
+)
