@@ -11,6 +11,7 @@ Exception                      raised by            code -> status: CODES
     |- ClientClosed            routes               nobody reads the answer; 499 in metrics and logs
     |- Unauthorized            access               401, with WWW-Authenticate
     |- Forbidden               access               403
+    |- StoreConflict           repository           409: what is in the store, or serves, forbids it
 |- StartupError                settings, store      never reaches HTTP: one line and an exit code
 """
 
@@ -24,11 +25,15 @@ CODES: dict[str, tuple[int, str]] = {
     "invalid_http": (400, "This is not HTTP/1.1"),
     "unauthorized": (401, "A valid key is needed"),
     "forbidden": (403, "The key does not allow this"),
+    "malformed_body": (400, "The body breaks the Open Inference Protocol"),
     "not_found": (404, "No such route"),
     "unknown_task": (404, "Unknown task"),
     "unknown_model": (404, "Unknown model"),
     "unknown_version": (404, "Unknown version"),
     "method_not_allowed": (405, "Method not allowed"),
+    "load_failed": (409, "The model could not be loaded"),
+    "model_needed": (409, "The model is still needed"),
+    "aliases_unusable": (409, "The aliases cannot be used"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
     "invalid_request": (422, "The request is not as documented"),
@@ -54,6 +59,9 @@ CODES: dict[str, tuple[int, str]] = {
     "deadline_exceeded": (504, "The deadline passed"),
 }
 """Error code -> HTTP status, title. Codes are part of the public interface: never reuse one."""
+
+V2_CODES = frozenset({"malformed_body", "load_failed", "model_needed", "aliases_unusable"})
+"""Those that only /v2 answers with."""
 
 CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
 """For what the router refuses by itself."""
@@ -158,6 +166,14 @@ class Forbidden(ServiceError):
     """A key that does not give the right."""
 
     code = "forbidden"
+
+
+class StoreConflict(ServiceError):
+    """A store operation that was not done; what serves, serves on."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
 
 
 class StartupError(Exception):

@@ -1,9 +1,13 @@
 """From a package on disk to a model that takes requests; a faulty one is kept with its reason."""
 
 import asyncio
+import gc
 import logging
 import time
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -21,17 +25,50 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-State = Literal["loading", "ready", "failed"]
+State = Literal["unloaded", "loading", "ready", "failed"]
+Wish = Literal["load", "on_request", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+COLLECTIONS = 20
+BETWEEN_COLLECTIONS_S = 0.05
+"""Until an unloaded model is gone; after that it goes with the next collection that happens."""
+
+
+class Holders:
+    """The requests that use a model; what they hold is not freed."""
+
+    def __init__(self) -> None:
+        """Nobody yet."""
+        self._count = 0
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hold the model for the length of a request."""
+        self._count += 1
+        self._nobody.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if self._count == 0:
+                self._nobody.set()
+
+    async def wait_until_gone(self) -> None:
+        """Wait for the last of them."""
+        await self._nobody.wait()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
-    """A model version that takes requests."""
+    """A model version that takes requests; hold it while you use it."""
 
     package: Package
     batcher: Batcher
     metrics: ModelMetrics
     engine: Engine
+    holders: Holders = field(default_factory=Holders)
 
     @property
     def manifest(self) -> Manifest:
@@ -39,14 +76,17 @@ class ServedModel:
         return self.package.manifest
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
-    """A model version of the store and how far it is; only the loader changes it.
+    """A model version of the store and how far it is.
 
     Attributes:
         manifest: None if it cannot be read.
         fault: why it is out of service.
         served: set once it is ready.
+        wish: whether it is to be loaded: at once, by the first request that means it, or not.
+        is_pinned: an operator loaded this very version; only an operator unloads it.
+        loading: the load under way.
     """
 
     task: str
@@ -56,6 +96,9 @@ class Entry:
     manifest: Manifest | None = None
     fault: str | None = None
     served: ServedModel | None = None
+    wish: Wish = "none"
+    is_pinned: bool = False
+    loading: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -69,15 +112,17 @@ class Entry:
 
     @property
     def reason(self) -> str | None:
-        """Why it is out of service; None while loading and when ready."""
+        """Why it is out of service; None if nothing is wrong with it."""
         if self.served and not self.served.batcher.is_alive:
             return "its scheduler died"
         return self.fault
 
     @property
     def state(self) -> State:
-        """Loading until it is ready or failed."""
-        return "failed" if self.reason else "ready" if self.served else "loading"
+        """How far it is."""
+        if self.reason:
+            return "failed"
+        return "ready" if self.served else "loading" if self.wish == "load" else "unloaded"
 
 
 def load_package(path: Path, settings: Settings, *, threads: int) -> tuple[Package, Engine]:
@@ -95,7 +140,7 @@ def load_package(path: Path, settings: Settings, *, threads: int) -> tuple[Packa
 
 
 class Loader:
-    """Opens and loads entries; all models share the cores."""
+    """Opens, loads and unloads entries; all models share the cores."""
 
     def __init__(self, settings: Settings, metrics: Metrics, *, cores: Cores) -> None:
         """Load nothing yet.
@@ -108,6 +153,7 @@ class Loader:
         self._settings = settings
         self._metrics = metrics
         self._cores = cores
+        self._leaving: set[ServedModel] = set()
         metrics.cores.set(cores.count)
         self._limits = Limits(
             max_batch_tokens=settings.max_batch_tokens,
@@ -129,9 +175,65 @@ class Loader:
         )
         return entry
 
+    def forget(self, entry: Entry) -> None:
+        """Drop an entry that is gone from the store and does not serve."""
+        self._metrics.model_loaded.remove(*entry.labels)
+
     async def load(self, entry: Entry) -> None:
-        """Make an entry ready, or note why it cannot be."""
+        """Make an entry ready, or note why it cannot be; calls at the same time share one load.
+
+        Cancelling the call does not end the load.
+        """
+        if entry.state == "ready":
+            return
+        entry.wish = "load"
+        if entry.loading is None:
+            entry.loading = asyncio.create_task(self._load(entry))
+        await asyncio.shield(entry.loading)
+
+    async def unload(self, entry: Entry, *, wish: Wish = "none") -> None:
+        """Take an entry out of service at once; return when its last request is answered.
+
+        Args:
+            entry: in whatever state.
+            wish: when it may be loaded again without an operator.
+        """
+        entry.wish, entry.is_pinned = wish, False
+        if entry.loading:
+            await asyncio.shield(entry.loading)
+        served, entry.served, entry.fault = entry.served, None, None
+        if served is None:
+            return
+        self._metrics.forget_model(*entry.labels)
+        self._leaving.add(served)
+        leaving = asyncio.create_task(self._leave(entry, served))
+        del served
+        await asyncio.shield(leaving)
+
+    def stop_leaving(self, code: str, detail: str) -> None:
+        """Fail what waits in the queues of models that are being unloaded."""
+        for served in self._leaving:
+            served.batcher.stop(code, detail)
+
+    async def _leave(self, entry: Entry, served: ServedModel) -> None:
+        await served.holders.wait_until_gone()
+        served.batcher.stop("model_unavailable", f"{entry.name} was unloaded")
+        batcher = weakref.ref(served.batcher)
+        self._leaving.remove(served)
+        del served
+        for _ in range(COLLECTIONS):
+            # Cancelled tasks keep their frames, and those the model, until a collection.
+            await asyncio.to_thread(gc.collect)
+            if batcher() is None:
+                break
+            # The thread of its last batch, or the sender of its last reply, has not let go yet.
+            await asyncio.sleep(BETWEEN_COLLECTIONS_S)
+        await asyncio.to_thread(release_freed_memory)
+        logger.info("model_unloaded", extra={"model": entry.name})
+
+    async def _load(self, entry: Entry) -> None:
         start = time.monotonic()
+        entry.fault = None
         try:
             package, engine = await asyncio.to_thread(
                 load_package, entry.path, self._settings, threads=self._cores.count
@@ -152,6 +254,8 @@ class Loader:
                 "load_ms": round(seconds * 1000),
             }
             logger.info("model_ready", extra={"model": entry.name} | fields)
+        finally:
+            entry.loading = None
 
     def _put_into_service(self, entry: Entry, package: Package, engine: Engine) -> None:
         metrics = self._metrics.for_model(*entry.labels)

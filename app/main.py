@@ -24,6 +24,7 @@ from app.metrics import Metrics
 from app.openvino_session import require_openvino
 from app.problems import error_response
 from app.registry import Registry
+from app.repository import Repository
 from app.sessions import choose_providers, usable_cores
 from app.settings import Settings
 from app.store import scan
@@ -70,6 +71,7 @@ class Service:
 
     app: FastAPI
     registry: Registry
+    repository: Repository
     probes: Probes
 
 
@@ -90,6 +92,7 @@ def create_service(settings: Settings, *, trace: Trace | None = None) -> Service
     metrics.build_info.labels(_release()).set(1)
     shelves = scan(settings.model_store, TASKS)
     registry = Registry(shelves, settings, metrics, threads=settings.threads or usable_cores())
+    repository = Repository(registry, settings.model_store)
     probes = Probes(registry)
 
     @asynccontextmanager
@@ -124,7 +127,7 @@ def create_service(settings: Settings, *, trace: Trace | None = None) -> Service
     _add_layers(app, settings)
     app.add_middleware(Telemetry, metrics=metrics, probes=probes, trace=trace)
     _handle_errors(app, registry)
-    return Service(app, registry, probes)
+    return Service(app, registry, repository, probes)
 
 
 def _add_layers(app: Application, settings: Settings) -> None:

@@ -143,6 +143,19 @@ class Metrics:
         self._batch_limit.labels(task, model, version, "items").set(items)
         self._batch_limit.labels(task, model, version, "tokens").set(tokens)
 
+    def forget_model(self, task: str, model: str, version: str) -> None:
+        """Drop what describes a loaded model version; what was counted stays."""
+        labels = dict(zip(MODEL, (task, model, version), strict=True))
+        for gauge in (
+            self._queue_items,
+            self._queue_tokens,
+            self._oldest,
+            self._backlog,
+            self._batch_limit,
+            self.model_info,
+        ):
+            gauge.remove_by_labels(labels)
+
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 
 from app.access import Need, is_below, need_of
-from app.errors import CODES
+from app.errors import CODES, V2_CODES
 from app.problems import MEDIA_TYPE, UNAUTHORIZED
 from app.schemas import Problem
 from app.tasks import TASKS
@@ -36,7 +36,7 @@ def errors(*statuses: int) -> Responses:
                     "examples": {
                         code: {"value": _example(code, status, title)}
                         for code, (its_status, title) in CODES.items()
-                        if its_status == status
+                        if its_status == status and code not in V2_CODES
                     },
                 }
             },

@@ -1,18 +1,42 @@
 """Which models serve, and which of them a request means."""
 
 import random
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from app.cores import Cores
 from app.errors import Fault, RequestError, ServiceError, Unavailable, shown
-from app.loading import Entry, Loader, ServedModel
+from app.loading import Entry, Loader, ServedModel, Wish
 from app.metrics import Metrics
 from app.runtimes import CLEARLY_FASTER
 from app.settings import Settings
-from app.store import DEFAULT, Shelf
+from app.store import DEFAULT, VERSION, Aliases, Shelf
 
 LOADING_RETRY_AFTER_S = 2
+
+
+@dataclass(slots=True)
+class Versions:
+    """The versions of one model.
+
+    Attributes:
+        entries: version -> entry; at least one.
+        current: the version that the model's name alone means.
+    """
+
+    entries: dict[int, Entry]
+    current: int
+
+    @property
+    def newest_first(self) -> list[Entry]:
+        """All of them."""
+        return [entry for _, entry in sorted(self.entries.items(), reverse=True)]
+
+    @property
+    def newest_ready(self) -> Entry | None:
+        """The newest that serves."""
+        return next((entry for entry in self.newest_first if entry.state == "ready"), None)
 
 
 class Registry:
@@ -31,44 +55,60 @@ class Registry:
 
         Args:
             shelves: what is in the store.
-            settings: limits and provider.
+            settings: limits, provider and when to load.
             metrics: of the application.
             threads: that run models, one a core, shared by all of them.
             draw: a number in [0, 1) that decides whether a canary answers.
         """
         self.shelves = {shelf.task: shelf for shelf in shelves}
         self.cores = Cores(threads)
+        self.loads_on_demand = settings.load == "on_demand"
         self._draw = draw
         self._measures = settings.runtime == "auto"
-        self._loader = Loader(settings, metrics, cores=self.cores)
-        self._entries = {
-            shelf.task: {
-                model: {
-                    version: self._loader.open(shelf.task, model, version, path)
-                    for version, path in sorted(versions.items())
+        self.loader = Loader(settings, metrics, cores=self.cores)
+        self._models: dict[str, dict[str, Versions]] = {shelf.task: {} for shelf in shelves}
+        for shelf in shelves:
+            for model, folders in sorted(shelf.packages.items()):
+                entries = {
+                    version: self.loader.open(shelf.task, model, version, path)
+                    for version, path in sorted(folders.items())
                 }
-                for model, versions in sorted(shelf.packages.items())
-            }
-            for shelf in shelves
-        }
+                self._models[shelf.task][model] = Versions(entries, max(entries))
+        for entry in self:
+            entry.wish = self._first_wish(entry)
 
     def __iter__(self) -> Iterator[Entry]:
         """Every version of every model."""
-        for models in self._entries.values():
+        for models in self._models.values():
             for versions in models.values():
-                yield from versions.values()
+                yield from versions.entries.values()
+
+    @property
+    def idle_wish(self) -> Wish:
+        """Of versions that nobody asked to load."""
+        return "on_request" if self.loads_on_demand else "none"
 
     @property
     def tasks(self) -> list[str]:
         """Those with at least one package."""
-        return sorted(self._entries)
+        return sorted(self._models)
 
     async def load_all(self) -> None:
-        """Load every package, one after the other, those that readiness waits for first."""
+        """Load what is to be loaded, one after the other, what readiness waits for first.
+
+        Where the newest version of a model is faulty, older ones are loaded until one is sound, so
+        that it can be named.
+        """
         required = [entry for task in self.tasks if (entry := self.default(task))]
-        for entry in [*required, *(entry for entry in self if entry not in required)]:
-            if entry.fault is None:
-                await self._loader.load(entry)
+        for entry in [*required, *self]:
+            if entry.state == "loading":
+                await self.loader.load(entry)
+        for versions in [v for models in self._models.values() for v in models.values()]:
+            for entry in versions.newest_first:
+                if versions.newest_ready or self.loads_on_demand:
+                    break
+                if entry.state == "unloaded":
+                    await self.loader.load(entry)
 
     def default(self, task: str) -> Entry | None:
         """What a task answers with if no model is named; None if the alias leads nowhere."""
@@ -85,30 +125,46 @@ class Registry:
             return str(error)
         return None
 
+    def models(self, task: str) -> dict[str, Versions]:
+        """A task's models by name.
+
+        Raises:
+            RequestError: unknown task.
+        """
+        if task not in self._models:
+            detail = f"no task {shown(task)} is served; known are {', '.join(self.tasks)}"
+            raise RequestError(Fault("unknown_task", detail))
+        return self._models[task]
+
+    def targets(self, task: str) -> dict[str, str]:
+        """Alias -> `<model>[:<version>]`; empty if the task's aliases cannot be used."""
+        aliases = self.shelves[task].aliases
+        return aliases.targets if aliases else {}
+
     def find(self, task: str, name: str | None) -> Entry:
         """The version that a request means, whatever its state.
 
         Args:
             task: of the route.
-            name: `<model>[:<version>]` or an alias; the newest version if none is given.
+            name: `<model>[:<version>]` or an alias; the current version if none is given.
 
         Raises:
             RequestError: unknown task, model or version.
             Unavailable: the alias leads nowhere.
         """
-        models = self._models(task)
-        shelf = self.shelves[task]
+        models = self.models(task)
         wanted = DEFAULT if name is None else name
-        aliases = shelf.aliases.targets if shelf.aliases else {}
+        aliases = self.targets(task)
         if wanted == DEFAULT and not aliases:
-            raise Unavailable("model_unavailable", f"{task} has no default: {shelf.alias_fault}")
+            fault = self.shelves[task].alias_fault
+            raise Unavailable("model_unavailable", f"{task} has no default: {fault}")
         model, _, version = aliases.get(wanted, wanted).partition(":")
-        versions = models.get(model, {})
-        number = int(version) if re.fullmatch("[1-9][0-9]{0,8}", version) else 0
+        versions = models.get(model)
+        number = int(version) if VERSION.fullmatch(version) else 0
         if versions and not version:
-            return versions[max(versions)]
-        if number in versions:
-            return versions[number]
+            return versions.entries[versions.current]
+        if versions and number in versions.entries:
+            return versions.entries[number]
         if wanted in aliases:
             detail = f"{task}: alias {wanted} names {aliases[wanted]}, which is not in the store"
             raise Unavailable("model_unavailable", detail)
@@ -117,7 +173,7 @@ class Registry:
                 f"{task} has no model {shown(model)}; known are {', '.join([*aliases, *models])}"
             )
             raise RequestError(Fault("unknown_model", detail, field="model"))
-        known = ", ".join(str(number) for number in versions)
+        known = ", ".join(map(str, versions.entries))
         detail = f"{task}/{model} has no version {shown(version)}; known are {known}"
         raise RequestError(Fault("unknown_version", detail, field="model"))
 
@@ -126,31 +182,66 @@ class Registry:
 
         Raises:
             RequestError: unknown task, model or version.
-            Unavailable: it is still loading or out of service.
+            Unavailable: it is loading, not loaded, or out of service.
+        """
+        canary = self._canary(task, name)
+        return _ready(canary) if canary else self._fastest(self.find(task, name), name)
+
+    async def obtain(self, task: str, name: str | None) -> ServedModel:
+        """As `resolve`, but where models load on demand, wait for this one.
+
+        Raises:
+            RequestError: unknown task, model or version.
+            Unavailable: it is loading, not loaded, or out of service.
         """
         canary = self._canary(task, name)
         if canary:
             return _ready(canary)
         entry = self.find(task, name)
-        model = _ready(entry)
-        return self._faster_precision(entry, model) if name in (None, DEFAULT) else model
-
-    def _faster_precision(self, entry: Entry, model: ServedModel) -> ServedModel:
-        """The fp32 sibling of the same version, if it is ready and was measured to be faster."""
-        if not self._measures:
-            return model
-        sibling = self._entries[entry.task].get(f"{entry.model}-fp32", {}).get(entry.version)
-        if sibling is None or sibling.state != "ready" or sibling.served is None:
-            return model
-        limit_s = CLEARLY_FASTER * model.engine.seconds_per_token
-        is_faster = sibling.served.engine.seconds_per_token < limit_s
-        return sibling.served if is_faster else model
+        may_wait = self.loads_on_demand and entry.wish != "none" and entry.fault is None
+        if may_wait and entry.served is None:
+            await self.loader.load(entry)
+        return self._fastest(entry, name)
 
     def aliases(self, entry: Entry) -> list[str]:
         """The aliases that mean this version now."""
-        shelf = self.shelves[entry.task]
-        names = shelf.aliases.targets if shelf.aliases else {}
-        return [name for name in names if self._means(entry, name)]
+        return [name for name in self.targets(entry.task) if self._means(entry, name)]
+
+    def is_meant(self, entry: Entry) -> bool:
+        """Whether an alias, the canary or its model's name alone leads to this version."""
+        return (
+            bool(self.aliases(entry)) or self._is_canary(entry) or self._means(entry, entry.model)
+        )
+
+    def set_aliases(self, task: str, aliases: Aliases) -> None:
+        """Let requests be answered under these aliases from now on."""
+        self.shelves[task] = replace(self.shelves[task], aliases=aliases, alias_fault=None)
+
+    def restock(self, task: str, model: str, folders: Mapping[int, Path]) -> None:
+        """Take in new versions of a model, and drop those that are gone and do not serve.
+
+        What the model's name alone means stays, unless that version is gone.
+
+        Args:
+            task: that is served.
+            model: known or new.
+            folders: version -> folder, as found in the store.
+        """
+        models = self.models(task)
+        old = models[model].entries if model in models else {}
+        entries = {
+            version: old.get(version) or self.loader.open(task, model, version, folders[version])
+            for version in sorted({*folders, *(v for v, entry in old.items() if entry.served)})
+        }
+        for version in entries.keys() - old.keys():
+            entries[version].wish = self.idle_wish
+        for version in old.keys() - entries.keys():
+            self.loader.forget(old[version])
+        if entries:
+            current = models[model].current if model in models else 0
+            models[model] = Versions(entries, current if current in entries else max(entries))
+        else:
+            models.pop(model, None)
 
     def versions(self, task: str) -> list[Entry]:
         """Every version of a task's models.
@@ -158,23 +249,40 @@ class Registry:
         Raises:
             RequestError: unknown task.
         """
-        return [entry for versions in self._models(task).values() for entry in versions.values()]
+        return [e for versions in self.models(task).values() for e in versions.entries.values()]
 
     def stop(self) -> None:
         """Fail what waits in any queue and take nothing more."""
+        reason = "draining", "the service is shutting down"
         for entry in self:
             if entry.served:
-                entry.served.batcher.stop("draining", "the service is shutting down")
+                entry.served.batcher.stop(*reason)
+        self.loader.stop_leaving(*reason)
 
     def close(self) -> None:
         """Release the threads; running batches end first."""
         self.cores.close()
 
-    def _models(self, task: str) -> dict[str, dict[int, Entry]]:
-        if task not in self._entries:
-            detail = f"no task {shown(task)} is served; known are {', '.join(self.tasks)}"
-            raise RequestError(Fault("unknown_task", detail))
-        return self._entries[task]
+    def _fastest(self, entry: Entry, name: str | None) -> ServedModel:
+        """The model of an entry, or its fp32 sibling that was measured to be faster.
+
+        The sibling has the same version, and answers only requests that name no model.
+        """
+        model = _ready(entry)
+        siblings = self._models[entry.task].get(f"{entry.model}-fp32")
+        sibling = siblings.entries.get(entry.version) if siblings else None
+        if not self._measures or name not in (None, DEFAULT) or sibling is None:
+            return model
+        if sibling.state != "ready" or sibling.served is None:
+            return model
+        limit_s = CLEARLY_FASTER * model.engine.seconds_per_token
+        is_faster = sibling.served.engine.seconds_per_token < limit_s
+        return sibling.served if is_faster else model
+
+    def _first_wish(self, entry: Entry) -> Wish:
+        if self._means(entry, DEFAULT) or self._is_canary(entry):
+            return "load"
+        return "load" if self.is_meant(entry) and not self.loads_on_demand else self.idle_wish
 
     def _canary(self, task: str, name: str | None) -> Entry | None:
         """The canary, if this request meets it and it can answer."""
@@ -188,6 +296,11 @@ class Registry:
             return None
         return entry if entry.state == "ready" else None
 
+    def _is_canary(self, entry: Entry) -> bool:
+        aliases = self.shelves[entry.task].aliases
+        canary = aliases.canary if aliases else None
+        return canary is not None and self._means(entry, canary.model)
+
     def _means(self, entry: Entry, name: str) -> bool:
         try:
             return self.find(entry.task, name) is entry
@@ -199,7 +312,11 @@ def _ready(entry: Entry) -> ServedModel:
     if entry.state == "failed":
         detail = f"{entry.name} is out of service: {entry.reason}"
         raise Unavailable("model_unavailable", detail)
-    if entry.served is None:
-        detail = f"{entry.name} is still loading; try again after Retry-After seconds"
-        raise Unavailable("model_loading", detail, retry_after_s=LOADING_RETRY_AFTER_S)
-    return entry.served
+    if entry.served:
+        return entry.served
+    if entry.wish == "none":
+        raise Unavailable(
+            "model_unavailable", f"{entry.name} is not loaded; an operator can load it"
+        )
+    detail = f"{entry.name} is still loading; try again after Retry-After seconds"
+    raise Unavailable("model_loading", detail, retry_after_s=LOADING_RETRY_AFTER_S)

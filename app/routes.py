@@ -57,11 +57,12 @@ def inference_routes(registry: Registry, settings: Settings) -> list[Route]:
                 async with asyncio.timeout(timeout_s):
                     body = await read_body(request, max_bytes=settings.max_body_bytes)
                     call = read_call(task, parse_json(body), limits)
-                    model = registry.resolve(task.name, call.model)
+                    model = await registry.obtain(task.name, call.model)
                     _note_model(record, model)
-                    prediction = await _unless_disconnected(
-                        request.receive, answer(call, model, deadline_s=deadline_s)
-                    )
+                    with model.holders.holding():
+                        prediction = await _unless_disconnected(
+                            request.receive, answer(call, model, deadline_s=deadline_s)
+                        )
             except TimeoutError:
                 raise DeadlineExceeded(
                     f"no answer within {timeout_s * 1000:g} ms; send less, or try again later"

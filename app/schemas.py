@@ -99,7 +99,7 @@ class ModelInfo(Wire):
     model: str
     version: int
     aliases: list[str]
-    state: Literal["loading", "ready", "failed"]
+    state: Literal["unloaded", "loading", "ready", "failed"]
     reason: str | None = Field(description="why it is out of service")
     runtime: str | None = Field(None, description="engine that runs it")
     provider: str | None = Field(None, description="hardware that runs it")
@@ -139,7 +139,7 @@ class ModelStatus(Wire):
     """A model in a health report."""
 
     name: str
-    state: Literal["loading", "ready", "failed"]
+    state: Literal["unloaded", "loading", "ready", "failed"]
     reason: str | None
 
 

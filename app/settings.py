@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     head_timeout_s: float = Field(
         20.0, gt=0, le=600, description="time for a request's headers to arrive, seconds"
     )
+    load: Literal["background", "on_demand"] = Field(
+        "background",
+        description="models that are no default load after those, or at their first request",
+    )
     threads: int = Field(
         0, ge=0, le=1024, description="threads that run models; 0 takes all usable cores"
     )

@@ -1,7 +1,9 @@
 """The model store as folders: `<task>/<model>/<version>/` and `<task>/aliases.json`."""
 
 import json
+import os
 import re
+import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from app.errors import StartupError
 
 DEFAULT = "default"
 TEACHER = "teacher"
+VERSION = re.compile("[1-9][0-9]{0,8}")
 ModelName = Annotated[str, Field(pattern=rf"^{NAME_PATTERN}(:[1-9][0-9]*)?$")]
 
 
@@ -89,19 +92,23 @@ def scan(store: Path, tasks: Collection[str]) -> list[Shelf]:
     return shelves
 
 
-def _read_shelf(folder: Path, task: str) -> Shelf:
-    packages: dict[str, dict[int, Path]] = {}
-    for path in sorted(folder.glob("*/*")):
-        model, version = path.parent.name, path.name
-        if re.fullmatch(f"{NAME_PATTERN}/[1-9][0-9]*", f"{model}/{version}") and path.is_dir():
-            packages.setdefault(model, {})[int(version)] = path
-    aliases, fault = _read_aliases(folder / ALIASES)
-    return Shelf(task, packages, aliases, fault)
+def find_versions(task: Path, model: str) -> dict[int, Path]:
+    """The versions of a model in a task's folder; empty if there is no such model.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    # The name may come from a request: only a plain one is ever part of a path.
+    if not re.fullmatch(NAME_PATTERN, model) or not (task / model).is_dir():
+        return {}
+    folders = (path for path in (task / model).iterdir() if VERSION.fullmatch(path.name))
+    return {int(path.name): path for path in sorted(folders) if path.is_dir()}
 
 
-def _read_aliases(path: Path) -> tuple[Aliases | None, str | None]:
+def read_aliases(task: Path) -> tuple[Aliases | None, str | None]:
+    """The aliases in a task's folder, or why they cannot be used."""
     try:
-        return Aliases.model_validate(json.loads(path.read_bytes())), None
+        return Aliases.model_validate(json.loads((task / ALIASES).read_bytes())), None
     except FileNotFoundError:
         return None, f'{ALIASES} is missing; write {{"default": "<model>"}}'
     except ValidationError as error:
@@ -110,3 +117,30 @@ def _read_aliases(path: Path) -> tuple[Aliases | None, str | None]:
         return None, f"{ALIASES}: {place}: {first['msg']}"
     except (OSError, ValueError) as error:
         return None, f"{ALIASES} is not readable JSON ({type(error).__name__})"
+
+
+def write_aliases(task: Path, aliases: Aliases) -> None:
+    """Replace the aliases in a task's folder, whole or not at all.
+
+    Raises:
+        OSError: the store cannot be written.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{ALIASES}-", dir=task)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(aliases.model_dump_json(indent=2, exclude_none=True) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp's files are for the owner only; other services may read this store.
+        os.chmod(name, 0o644)
+        os.replace(name, task / ALIASES)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _read_shelf(folder: Path, task: str) -> Shelf:
+    found = {path.name: find_versions(folder, path.name) for path in sorted(folder.iterdir())}
+    packages = {name: versions for name, versions in found.items() if versions}
+    aliases, fault = read_aliases(folder)
+    return Shelf(task, packages, aliases, fault)

@@ -25,6 +25,8 @@ SCOPE_KEY = "loyal.record"
 SANE_ID = re.compile(r"[\x21-\x7e]{1,128}")
 UNKNOWN = "unknown"
 CLIENT_CLOSED = 499
+INFERENCE = ("/v1/", "/v2/models/")
+"""What is posted below these paths is inference."""
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ class Telemetry:
             return
         record = Record(
             _request_id(Headers(scope=scope).get("x-request-id", "")),
-            is_inference=scope["method"] == "POST" and scope["path"].startswith("/v1/"),
+            is_inference=scope["method"] == "POST" and scope["path"].startswith(INFERENCE),
         )
         scope[SCOPE_KEY] = record
         is_started = False
