@@ -51,13 +51,20 @@ class Reading:
     is_single: bool
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
+async def read_body(
+    request: Request, *, max_bytes: int, accepts: re.Pattern[str] = JSON_MEDIA_TYPE
+) -> bytes:
     """Read the body of a request.
 
+    Args:
+        request: whose body was not read yet.
+        max_bytes: longest body.
+        accepts: media types.
+
     Raises:
-        RequestError: not declared as JSON, or longer than `max_bytes`.
+        RequestError: declared as something else, or longer than `max_bytes`.
     """
-    if not JSON_MEDIA_TYPE.fullmatch(request.headers.get("content-type", "")):
+    if not accepts.fullmatch(request.headers.get("content-type", "")):
         detail = "the body must be JSON; send the header Content-Type: application/json"
         raise RequestError(Fault("unsupported_media_type", detail, field="Content-Type"))
     length = request.headers.get("content-length", "")

@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import openapi, routes
+from app import oip_routes, openapi, routes
 from app.access import Guard
 from app.catalog import Catalog
 from app.contract.errors import InputError
@@ -25,6 +25,7 @@ from app.openvino_session import require_openvino
 from app.problems import error_response
 from app.registry import Registry
 from app.repository import Repository
+from app.repository_routes import repository_routes
 from app.sessions import choose_providers, usable_cores
 from app.settings import Settings
 from app.store import scan
@@ -38,8 +39,16 @@ DESCRIPTION = (
 
 
 OPENAPI = "/openapi.json"
-REQUEST_HEADERS = ("Authorization", "X-Request-Id", "X-Request-Timeout-Ms", "traceparent")
+REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Encoding",
+    "Inference-Header-Content-Length",
+    "X-Request-Id",
+    "X-Request-Timeout-Ms",
+    "traceparent",
+)
 REPLY_HEADERS = (
+    "Inference-Header-Content-Length",
     "Retry-After",
     "X-Error-Message",
     "X-Inference-Time",
@@ -121,6 +130,12 @@ def create_service(settings: Settings, *, trace: Trace | None = None) -> Service
     app.router.routes.extend(routes.inference_routes(registry, settings))
     app.include_router(routes.model_routes(Catalog(registry, settings)))
     app.include_router(routes.operations_routes(probes, metrics))
+    app.include_router(oip_routes.protocol_routes(registry, probes, release=_release()))
+    app.include_router(oip_routes.tensor_routes(registry, settings))
+    app.include_router(
+        repository_routes(registry, repository),
+        include_in_schema=settings.admin_keys_file is not None,
+    )
     if settings.docs:
         app.include_router(routes.page_routes())
         app.include_router(docs_routes(title=app.title, openapi_url=OPENAPI))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from app.access import Need, is_below, need_of
 from app.errors import CODES, V2_CODES
+from app.oip_openapi import BODIES
 from app.problems import MEDIA_TYPE, UNAUTHORIZED
 from app.schemas import Problem
 from app.tasks import TASKS
@@ -47,15 +48,10 @@ def errors(*statuses: int) -> Responses:
 
 def protocol_error(status: int) -> dict[str, object]:
     """The response for an error status, in the form of the Open Inference Protocol."""
-    schema = {
-        "type": "object",
-        "properties": {"error": {"type": "string"}},
-        "required": ["error"],
-    }
     return {
         "description": HTTPStatus(status).phrase,
         "headers": _error_headers(status),
-        "content": {"application/json": {"schema": schema}},
+        "content": {"application/json": {"schema": {"$ref": REF.format(model="ProtocolError")}}},
     }
 
 
@@ -79,6 +75,7 @@ def document(app: FastAPI, *, is_keyed: bool) -> dict[str, object]:
             *((task.name, "serialization", task.reply) for task in TASKS.values()),
             *((task.name, "validation", TypeAdapter(task.request)) for task in TASKS.values()),
             ("problem", "serialization", TypeAdapter(Problem)),
+            *((model.__name__, "validation", TypeAdapter(model)) for model in BODIES),
         ],
         ref_template=REF,
     )
@@ -89,7 +86,7 @@ def document(app: FastAPI, *, is_keyed: bool) -> dict[str, object]:
         schemas.pop(name, None)
     for operations in content["paths"].values():
         for operation in operations.values():
-            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
     inference = {
         f"/v1/{task.name}": {

@@ -12,8 +12,12 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.cores import Job
+from app.keys import key_line
 from app.main import Service, create_service
 from app.settings import Settings
+
+ADMIN_KEY = "the-long-secret-of-an-operator"
+AS_ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,13 @@ async def starting(store: Path, **settings: object) -> AsyncIterator[Api]:
         finally:
             service.registry.stop()
             service.registry.close()
+
+
+def admin_settings(folder: Path) -> dict[str, object]:
+    """Settings under which AS_ADMIN may operate the store; their file is written to a folder."""
+    path = folder / "admin-keys-of-the-harness"
+    path.write_text(key_line("operator", ADMIN_KEY))
+    return {"admin_keys_file": path}
 
 
 async def until(condition: Callable[[], bool]) -> None:
