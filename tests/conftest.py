@@ -4,7 +4,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.tiny_package import build, write_aliases
+from tests.tiny_package import build, build_all, write_aliases
 
 # A crowded machine must not fail a test of behaviour.
 hypothesis.settings.register_profile("loyal", deadline=None)
@@ -28,3 +28,14 @@ def pristine_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(pristine_store: Path, tmp_path: Path) -> Path:
     """A model store with one package, `ner/tiny:1`, which is the default; free to be changed."""
     return Path(shutil.copytree(pristine_store, tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def tasks_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model store with `tiny`, the default, and `tiny-teacher` for each task; not to be changed.
+
+    What its models answer follows from the tables of tests/tiny_graphs.py.
+    """
+    folder = tmp_path_factory.mktemp("tasks")
+    build_all(folder)
+    return folder

@@ -1,7 +1,4 @@
-"""A complete valid package in a few kilobytes, without torch: a table has the tag of each word.
-
-Two words are poison: CRASH makes the graph fail, INFINITE makes it put out infinite numbers.
-"""
+"""A complete valid package of any task in a few kilobytes, without torch."""
 
 import json
 from collections.abc import Mapping
@@ -9,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from app.contract.encoded_text import Arrays
+from app.contract.encoded_text import Arrays, Input, Pair
 from app.contract.encoding import load_encoder
 from app.contract.golden import FP32_TOLERANCE, record
-from app.contract.heads import SpanHead
+from app.contract.heads import Head
 from app.contract.manifest import (
     ALIASES,
     CONTRACT_VERSION,
     GOLDEN,
     MANIFEST,
     MODEL,
+    TASKS,
     TOKENIZER,
     Manifest,
     SubwordEncoder,
@@ -29,57 +27,75 @@ from app.contract.manifest import (
     write_manifest,
 )
 from app.contract.pipeline import Package
-
-LABELS = ("O", "B-PERSON", "I-PERSON", "B-GPE", "I-GPE")
-TAGS = {
-    "Maria": "B-PERSON",
-    "Ion": "B-PERSON",
-    "Ionescu": "I-PERSON",
-    "București": "B-GPE",
-    "Timișoara": "B-GPE",
-    "Iași": "B-GPE",
-    "la": "O",
-    "merge": "O",
-    "și": "O",
-    ".": "O",
-}
-INFINITE = "infinite"
-CRASH = "crash"
-SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-VOCABULARY = (*SPECIALS, *TAGS, INFINITE, CRASH)
-MARGIN = 8.0
-"""Logit of a word's tag; the others are 0."""
+from tests.tiny_graphs import HEADS, LABELS, MARGIN, VOCABULARY, tiny_graph
 
 SCORE = float(np.exp(MARGIN) / (np.exp(MARGIN) + len(LABELS) - 1))
+"""Of a tag of ner."""
+
 MAX_TOKENS = 16
 STRIDE = 4
 OPSET = 17
-GOLDEN_TEXTS: list[str | list[str]] = [
+GOLDEN_TEXTS: list[Input] = [
     "Maria Ionescu merge la București.",
     "Ion merge la Timis\u0327oara și la Iaşi.",
     ["Maria", "Ionescu", "merge"],
     "Ion " * 20,
 ]
+GOLDEN_INPUTS: dict[str, list[Input]] = {
+    "tags": GOLDEN_TEXTS,
+    "spans": GOLDEN_TEXTS,
+    "classes": ["nu e bun, e rău", "bun și puțin", "Ion " * 20],
+    "score": [Pair("Maria merge", "merge Maria"), Pair("Ion", "bun"), Pair("Ion " * 20, "Iași")],
+    "parse": ["trezește Ion mâine dimineață", ["plouă", "la", "Iași"]],
+    "answer": [Pair("Cine merge?", "Maria Ionescu merge la Iași."), Pair("Unde?", "Ion " * 20)],
+}
+"""By the kind of head."""
 
 
-def build(store: Path, *, task: str = "ner", model: str = "tiny", version: int = 1) -> Path:
-    """Write a package into a store and return its folder."""
+def build(
+    store: Path,
+    *,
+    task: str = "ner",
+    model: str = "tiny",
+    version: int = 1,
+    head: Head | None = None,
+) -> Path:
+    """Write a package into a store and return its folder.
+
+    Args:
+        store: gets a package.
+        task: of the package.
+        model: its name.
+        version: its version.
+        head: instead of the task's own in HEADS.
+    """
+    head = head or HEADS[task]
     package = store / task / model / str(version)
     package.mkdir(parents=True)
-    table = _table()
-    onnx.save(_graph(table), package / MODEL)
+    graph = tiny_graph(head, opset=OPSET)
+    onnx.save(graph, package / MODEL)
     _tokenizer().save(str(package / TOKENIZER))
     (package / GOLDEN).write_text("{}")
-    manifest = _manifest(package, task=task, model=model, version=version)
 
-    def run(arrays: Arrays) -> Mapping[str, np.ndarray]:
-        return {"logits": table[arrays["input_ids"]]}
+    def manifest() -> Manifest:
+        size = sum(int(np.prod(table.dims)) for table in graph.graph.initializer)
+        names = {"task": task, "model": model, "version": version}
+        return _manifest(package, names, head, size)
 
-    draft = Package(package, manifest, load_encoder(package, manifest))
-    golden = record(draft, run, GOLDEN_TEXTS, tolerance=FP32_TOLERANCE)
+    run = _Reference(graph)
+    draft = Package(package, manifest(), load_encoder(package, manifest()))
+    golden = record(draft, run, GOLDEN_INPUTS[head.kind], tolerance=FP32_TOLERANCE)
     (package / GOLDEN).write_text(golden.model_dump_json())
-    write_manifest(package, _manifest(package, task=task, model=model, version=version))
+    write_manifest(package, manifest())
     return package
+
+
+def build_all(store: Path) -> None:
+    """Write a default and a teacher of every task, and their aliases."""
+    for task in TASKS:
+        build(store, task=task)
+        build(store, task=task, model="tiny-teacher")
+        write_aliases(store, task=task, default="tiny", teacher="tiny-teacher")
 
 
 def write_aliases(store: Path, *, task: str = "ner", **aliases: object) -> None:
@@ -98,28 +114,16 @@ def reseal(package: Path) -> None:
     edit_json(package / MANIFEST, files={name: sha256(package / name) for name in files})
 
 
-def _table() -> np.ndarray:
-    """Logits of each id, float32, shape (ids, labels); CRASH has an id but no row."""
-    table = np.zeros((len(VOCABULARY) - 1, len(LABELS)), np.float32)
-    for index, word in enumerate(VOCABULARY[:-1]):
-        table[index, LABELS.index(TAGS.get(word, "O"))] = MARGIN
-    table[VOCABULARY.index(INFINITE)] = np.inf
-    return table
+class _Reference:
+    """A graph as ONNX's own slow evaluator runs it."""
 
+    def __init__(self, graph: onnx.ModelProto) -> None:
+        self._evaluator = ReferenceEvaluator(graph)
 
-def _graph(table: np.ndarray) -> onnx.ModelProto:
-    shape = ["rows", "length"]
-    graph = helper.make_graph(
-        [helper.make_node("Gather", ["table", "input_ids"], ["logits"])],
-        "tiny",
-        [
-            helper.make_tensor_value_info(name, TensorProto.INT64, shape)
-            for name in ("input_ids", "attention_mask")
-        ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [*shape, len(LABELS)])],
-        [numpy_helper.from_array(table, "table")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    def __call__(self, arrays: Arrays) -> Mapping[str, np.ndarray]:
+        names = self._evaluator.output_names
+        feed = {name: arrays[name] for name in self._evaluator.input_names}
+        return dict(zip(names, self._evaluator.run(None, feed), strict=True))
 
 
 def _tokenizer() -> Tokenizer:
@@ -128,17 +132,16 @@ def _tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
     return tokenizer
 
 
-def _manifest(package: Path, *, task: str, model: str, version: int) -> Manifest:
+def _manifest(package: Path, names: dict[str, object], head: Head, size: int) -> Manifest:
     return Manifest(
+        **names,  # type: ignore[arg-type]  # validated there
         contract_version=CONTRACT_VERSION,
-        task=task,  # type: ignore[arg-type]  # validated there
-        model=model,
-        version=version,
         description="Looks words up in a table.",
         created="2025-01-01T00:00:00Z",
         commit="0" * 40,
@@ -149,10 +152,10 @@ def _manifest(package: Path, *, task: str, model: str, version: int) -> Manifest
         licence="Apache-2.0",
         precision="fp32",
         weights="fp32",
-        parameters=_table().size,
+        parameters=size,
         opset=OPSET,
         encoder=SubwordEncoder(max_tokens=MAX_TOKENS, stride=STRIDE, pad_id=0),
-        head=SpanHead(labels=LABELS),
+        head=head,
         quality={},
         loyalty={},
         files={name: sha256(package / name) for name in (MODEL, TOKENIZER, GOLDEN)},

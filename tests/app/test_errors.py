@@ -8,7 +8,7 @@ import pytest
 from app.contract.errors import InputError
 from app.errors import CODES, from_input_error, status_of
 from tests.app.harness import Api, assert_problem, serving
-from tests.tiny_package import CRASH, INFINITE
+from tests.tiny_graphs import CRASH, INFINITE
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.app.harness import AS_ADMIN, Api, admin_settings, serving
 from tests.app.tensors import assert_error, elements, tensor
-from tests.tiny_package import CRASH, build
+from tests.tiny_graphs import CRASH
+from tests.tiny_package import build
 
 pytestmark = pytest.mark.anyio
 

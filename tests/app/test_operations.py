@@ -14,7 +14,8 @@ from app.errors import CODES, V2_CODES
 from app.schemas import Health, ModelInfo, Problem, TaskInfo, TaskList
 from app.tasks.ner import NER
 from tests.app.harness import Api, serving, until
-from tests.tiny_package import CRASH, MAX_TOKENS, STRIDE, build, write_aliases
+from tests.tiny_graphs import CRASH
+from tests.tiny_package import MAX_TOKENS, STRIDE, build, write_aliases
 
 pytestmark = pytest.mark.anyio
 

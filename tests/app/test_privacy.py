@@ -12,7 +12,7 @@ import pytest
 from app.keys import key_line
 from app.logs import JsonFormatter
 from tests.app.harness import Api, serving, starting, until
-from tests.tiny_package import CRASH, INFINITE
+from tests.tiny_graphs import CRASH, INFINITE
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,8 @@ from app.registry import Registry
 from app.settings import Settings
 from app.store import scan
 from tests.app.harness import assert_problem, serving, starting
-from tests.tiny_package import LABELS, build, edit_json, reseal, write_aliases
+from tests.tiny_graphs import LABELS
+from tests.tiny_package import build, edit_json, reseal, write_aliases
 
 pytestmark = pytest.mark.anyio
 

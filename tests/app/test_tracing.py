@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from tests.app.process import EXIT_TIMEOUT_S, ROOT, environment, running
-from tests.tiny_package import CRASH
+from tests.tiny_graphs import CRASH
 
 pytestmark = pytest.mark.e2e
 

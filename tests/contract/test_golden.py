@@ -9,7 +9,8 @@ from app.contract.errors import PackageError
 from app.contract.golden import replay
 from app.contract.manifest import GOLDEN, TOKENIZER
 from app.contract.pipeline import Outputs, Package, check_outputs, predict
-from tests.tiny_package import LABELS, MARGIN, TAGS, VOCABULARY, build, reseal
+from tests.tiny_graphs import LABELS, MARGIN, TAGS, VOCABULARY
+from tests.tiny_package import build, reseal
 
 
 def table_run(arrays: Arrays) -> Outputs:
