@@ -1,14 +1,13 @@
-"""How loyal a student is to its teacher, whatever the gold labels say (Xu et al. 2021)."""
+"""Loyalty over a corpus, with intervals; app.contract.loyalty has it for one input."""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract.loyalty import Probabilities, distances, same_labels
 from app.contract.manifest import Score
 from training.metrics import mean_score
-
-Probabilities = NDArray[np.floating]
 
 
 def label_loyalty(teacher: Probabilities, student: Probabilities, groups: NDArray) -> Score:
@@ -19,8 +18,7 @@ def label_loyalty(teacher: Probabilities, student: Probabilities, groups: NDArra
         student: same shape.
         groups: sentence of each item, shape (items,), for the interval.
     """
-    same = teacher.argmax(axis=-1) == student.argmax(axis=-1)
-    return mean_score(same.astype(np.float64), groups)
+    return mean_score(same_labels(student, teacher).astype(np.float64), groups)
 
 
 def probability_loyalty(
@@ -36,17 +34,5 @@ def probability_loyalty(
         groups: see `label_loyalty`.
         base: of the logarithm.
     """
-    distance = np.sqrt(jensen_shannon(teacher, student) / math.log(base))
+    distance = distances(teacher, student) / math.sqrt(math.log(base))
     return mean_score(1 - distance, groups)
-
-
-def jensen_shannon(p: Probabilities, q: Probabilities) -> NDArray[np.float64]:
-    """Divergence in nats over the last axis: (KL(p || m) + KL(q || m)) / 2, m = (p + q) / 2."""
-    first, second = p.astype(np.float64), q.astype(np.float64)
-    middle = (first + second) / 2
-
-    def divergence(a: NDArray[np.float64]) -> NDArray[np.float64]:
-        safe = np.where(a > 0, a / np.where(middle > 0, middle, 1), 1.0)
-        return (a * np.log(safe)).sum(axis=-1)
-
-    return np.maximum((divergence(first) + divergence(second)) / 2, 0.0)

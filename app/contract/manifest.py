@@ -8,9 +8,9 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from app.contract.errors import PackageError
 from app.contract.heads import HEAD_OF_TASK, Head, Part
@@ -27,6 +27,7 @@ ALIASES = "aliases.json"
 Task = Literal["tagging", "ner", "sentiment", "sts", "dialect", "parse", "qa"]
 TASKS: tuple[str, ...] = get_args(Task)
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"
+NAME_OF_VERSION = rf"^({'|'.join(TASKS)})/{NAME_PATTERN}:[1-9][0-9]*$"
 
 
 class Score(Part):
@@ -60,6 +61,53 @@ class SubwordEncoder(Part):
     pad_id: int = Field(ge=0)
 
 
+def _is_share(score: Score) -> Score:
+    if not 0 <= score.low <= score.value <= score.high <= 1 or score.n < 1:
+        raise ValueError("a share of n >= 1 items with 0 <= low <= value <= high <= 1 is needed")
+    return score
+
+
+Share = Annotated[Score, AfterValidator(_is_share)]
+
+
+class CalibrationData(Part):
+    """What a calibration was fitted and measured on; a hash of each text tells the halves apart.
+
+    Attributes:
+        corpus: its name.
+        split: of the corpus.
+    """
+
+    corpus: str
+    split: str
+
+
+class Calibration(Part):
+    """When a student should ask its teacher.
+
+    An answer with less confidence (`app.contract.confidence`) than `threshold` is the teacher's to
+    give. Temperature and threshold were fitted on one half of the data; what they lead to was
+    measured on the other.
+
+    Attributes:
+        temperature: what logits are divided by before they become probabilities.
+        threshold: least confidence of an answer that the student gives itself.
+        target: label loyalty that the threshold was chosen to reach.
+        label_loyalty: of the cascade to its teacher, over decisions (words, classes).
+        escalation: share of inputs that the teacher answered.
+        teacher: `<task>/<model>:<version>`.
+        data: that was fitted and measured on.
+    """
+
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    threshold: float = Field(ge=0, le=1)
+    target: float = Field(gt=0, le=1)
+    label_loyalty: Share
+    escalation: Share
+    teacher: str = Field(pattern=NAME_OF_VERSION)
+    data: CalibrationData
+
+
 class Manifest(Part):
     """`manifest.json` of one package.
 
@@ -84,6 +132,7 @@ class Manifest(Part):
         head: how the graph's outputs become an answer.
         quality: headline scores on the development split.
         loyalty: agreement with the teacher on the same split; empty for a teacher.
+        calibration: when to ask the teacher instead; None where nobody has fitted it.
         files: sha256 of every other file of the package.
     """
 
@@ -107,6 +156,7 @@ class Manifest(Part):
     head: Head
     quality: dict[str, Score]
     loyalty: dict[str, Score]
+    calibration: Calibration | None = None
     files: dict[str, str]
 
     @property
@@ -125,6 +175,14 @@ class Manifest(Part):
         if MODEL not in files or GOLDEN not in files:
             raise ValueError(f"{MODEL} and {GOLDEN} must be listed")
         return files
+
+    @model_validator(mode="after")
+    def _calibration_fits(self) -> "Manifest":
+        if self.calibration and self.head.kind == "score":
+            raise ValueError("calibration: a score head has no confidence")
+        if self.calibration and not self.calibration.teacher.startswith(f"{self.task}/"):
+            raise ValueError(f"calibration.teacher: a model of {self.task} is needed")
+        return self
 
     @model_validator(mode="after")
     def _head_fits_task(self) -> "Manifest":

@@ -44,6 +44,20 @@ def content(**changes: object) -> dict[str, object]:
     return fields | changes
 
 
+def calibration(**changes: object) -> dict[str, object]:
+    share = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    fields: dict[str, object] = {
+        "temperature": 1.2,
+        "threshold": 0.5,
+        "target": 0.99,
+        "label_loyalty": share,
+        "escalation": share,
+        "teacher": "ner/teacher-ro:1",
+        "data": {"corpus": "ronec", "split": "valid[60%:]"},
+    }
+    return fields | changes
+
+
 def package(root: Path, **changes: object) -> Path:
     folder = root / "ner" / "distil-ro" / "1"
     folder.mkdir(parents=True)
@@ -94,6 +108,22 @@ def test_written_and_read_manifests_are_equal(
             r"'../model.onnx': a plain file name",
         ),
         ({"files": {"model.onnx": "abc", "golden.json": "1" * 64}}, r"64 hexadecimal digits"),
+        ({"calibration": calibration(temperature=0)}, r"calibration.temperature: .*greater than 0"),
+        ({"calibration": calibration(threshold=1.5)}, r"calibration.threshold: .*less than or"),
+        ({"calibration": calibration(teacher="teacher-ro")}, r"calibration.teacher: "),
+        ({"calibration": calibration(teacher="sts/teacher:1")}, r"a model of ner is needed"),
+        (
+            {"calibration": calibration(escalation={"value": 2, "low": 0, "high": 2, "n": 1})},
+            r"calibration.escalation: .*a share of n >= 1 items",
+        ),
+        (
+            {
+                "task": "sts",
+                "head": {"kind": "score"},
+                "calibration": calibration(teacher="sts/teacher:1"),
+            },
+            r"calibration: a score head has no confidence",
+        ),
     ],
 )
 def test_a_bad_manifest_is_refused_with_what_is_wrong(
@@ -101,6 +131,15 @@ def test_a_bad_manifest_is_refused_with_what_is_wrong(
 ) -> None:
     with pytest.raises(PackageError, match=message):
         read_manifest(package(tmp_path, **changes))
+
+
+def test_a_calibration_is_read_and_may_be_missing(tmp_path: Path) -> None:
+    plain = read_manifest(package(tmp_path / "plain"))
+    calibrated = read_manifest(package(tmp_path / "calibrated", calibration=calibration()))
+
+    assert plain.calibration is None
+    assert calibrated.calibration
+    assert calibrated.calibration.model_dump() == calibration()
 
 
 def test_a_missing_or_broken_manifest_is_refused(tmp_path: Path) -> None:

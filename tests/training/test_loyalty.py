@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from training.loyalty import jensen_shannon, label_loyalty, probability_loyalty
+from app.contract.loyalty import jensen_shannon
+from training.loyalty import label_loyalty, probability_loyalty
 
 GROUPS = np.arange(2)
 
