@@ -197,6 +197,8 @@ def from_input_error(error: InputError) -> RequestError:
     """The contract's refusal of a text as a fault of the request."""
     field = "parameters" if error.code == "invalid_parameter" else "inputs"
     index = None if error.code == "invalid_parameter" else error.index
+    if error.part:
+        field = f"{field}.{error.part}"
     return RequestError(Fault(error.code, str(error), index, field))
 
 

@@ -107,7 +107,7 @@ def validate(model: type[Body], content: object) -> Body:
         RequestError: a field is unknown, missing or of the wrong type; all of them are named.
     """
     if not isinstance(content, dict):
-        detail = f'the body must be an object like {{"inputs": "..."}}, got {_kind(content)}'
+        detail = f'the body must be an object like {{"inputs": "..."}}, got {kind_of(content)}'
         raise RequestError(Fault("invalid_request", detail))
     for part in (content, *content.values()):
         if isinstance(part, dict) and len(part) > MAX_FIELDS:
@@ -142,7 +142,7 @@ def read_texts(inputs: object, *, split: bool, limits: InputLimits) -> Reading:
         detail = "with is_split_into_words an input is a list of words, got a string"
         raise RequestError(Fault("invalid_request", detail, field="inputs"))
     if not isinstance(inputs, str | list):
-        detail = f"inputs must be {one} or a list of those, got {_kind(inputs)}"
+        detail = f"inputs must be {one} or a list of those, got {kind_of(inputs)}"
         raise RequestError(Fault("invalid_request", detail, field="inputs"))
     if not inputs and isinstance(inputs, list):
         raise RequestError(Fault("no_inputs", "inputs is an empty list", field="inputs"))
@@ -167,28 +167,35 @@ def _check_text(text: object, *, split: bool, max_chars: int) -> tuple[str, str]
     if not split:
         if not isinstance(text, str):
             hint = "; set parameters.is_split_into_words" if isinstance(text, list) else ""
-            return "invalid_request", f"an input must be a string, got {_kind(text)}{hint}"
-        return _check_chars(text, max_chars)
+            return "invalid_request", f"an input must be a string, got {kind_of(text)}{hint}"
+        return check_chars(text, max_chars)
     if not isinstance(text, list):
-        return "invalid_request", f"an input must be a list of words, got {_kind(text)}"
+        return "invalid_request", f"an input must be a list of words, got {kind_of(text)}"
     odd = next((word for word in text if not isinstance(word, str)), None)
     if odd is not None or None in text:
-        return "invalid_request", f"a word must be a string, got {_kind(odd)}"
-    return _check_chars(" ".join(text), max_chars)
+        return "invalid_request", f"a word must be a string, got {kind_of(odd)}"
+    return check_chars(" ".join(text), max_chars)
 
 
-def _check_chars(text: str, max_chars: int) -> tuple[str, str] | None:
+def check_chars(text: str, max_chars: int, *, what: str = "an input") -> tuple[str, str] | None:
+    """Error code and detail of a text that cannot be read, or None.
+
+    Args:
+        text: to be checked.
+        max_chars: longest that is taken, code points.
+        what: the caller calls it.
+    """
     if len(text) > max_chars:
         return (
             "text_too_long",
-            f"an input has {len(text)} characters, at most {max_chars} are taken",
+            f"{what} has {len(text)} characters, at most {max_chars} are taken",
         )
     if "\0" in text:
-        return "invalid_text", "an input has a NUL character (U+0000)"
+        return "invalid_text", f"{what} has a NUL character (U+0000)"
     if LONE_SURROGATE.search(text):
-        return "invalid_text", "an input has half of a surrogate pair (U+D800 to U+DFFF)"
+        return "invalid_text", f"{what} has half of a surrogate pair (U+D800 to U+DFFF)"
     if not text or text.isspace():
-        return "empty_text", "an input is empty or has only white space"
+        return "empty_text", f"{what} is empty or has only white space"
     return None
 
 
@@ -203,7 +210,7 @@ def _fault(kind: str, place: Sequence[str], message: str) -> Fault:
     return Fault(code, f"{field}: {message[:1].lower()}{message[1:]}", field=field)
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """JSON's name for the type of a value."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     return "null" if value is None else names.get(type(value), "a number")

@@ -5,6 +5,7 @@ In each window, start and end are normalized over the context and the first toke
 spans little probability, and spans of different windows can be compared.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ from app.contract.probabilities import softmax
 
 CANDIDATES = 20
 """Starts a window that are paired with ends, and spans a window that are kept."""
+
+MAX_GROWTH = 64
+"""Code points by which an answer may grow at each end: no word is so long, but a text may be."""
+
+JOINERS = ("\u200c", "\u200d")
+UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+"""Beginnings of the names of characters between which words are not told apart by spaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ def find_answers(
     max_tokens: int,
     top_k: int = 1,
     may_abstain: bool = False,
+    whole_words: bool = True,
 ) -> list[FoundAnswer]:
     """The best spans, best first; fewer if the context has no more.
 
@@ -48,6 +57,7 @@ def find_answers(
         top_k: how many.
         may_abstain: let "no answer" be a candidate; its score is that of the window that is least
             sure of it.
+        whole_words: grow spans that begin or end inside a word.
     """
     best: dict[tuple[int, int], float] = {}
     nothing = 1.0
@@ -60,11 +70,17 @@ def find_answers(
             place = _place(encoded, window.offset + first, window.offset + last)
             if place is not None:
                 best[place] = max(score, best.get(place, 0.0))
-    found = [FoundAnswer(score, *place) for place, score in best.items()]
-    if may_abstain or not found:
-        found.append(FoundAnswer(nothing, 0, 0))
+    found: dict[tuple[int, int], FoundAnswer] = {}
     # Equal scores in order of the text, so that the answer does not depend on the windows.
-    return sorted(found, key=lambda a: (-a.score, a.start, a.end))[:top_k]
+    for place in sorted(best, key=lambda place: (-best[place], place)):
+        whole = _grown(encoded.text, *place) if whole_words else place
+        found.setdefault(whole, FoundAnswer(best[place], *whole))
+        if len(found) == top_k:
+            break
+    if may_abstain or not found:
+        # A stable sort: where nothing is as likely as something, something is said.
+        found[0, 0] = FoundAnswer(nothing, 0, 0)
+    return sorted(found.values(), key=lambda answer: -answer.score)[:top_k]
 
 
 def _normalized(logits: NDArray[np.floating], context: slice) -> tuple[NDArray[np.float32], float]:
@@ -88,14 +104,34 @@ def _spans(
 
 
 def _place(encoded: EncodedText, first: int, last: int) -> tuple[int, int] | None:
-    """Code points of a span of subwords, grown to whole words; None if it shows nothing."""
+    """Code points of a span of subwords; None if it shows nothing."""
     shown = [span for span in encoded.spans[first : last + 1] if span and span[0] < span[1]]
-    if not shown:
-        return None
-    start, end = shown[0][0], shown[-1][1]
-    text = encoded.text
-    while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
+    return (shown[0][0], shown[-1][1]) if shown else None
+
+
+def _grown(text: str, start: int, end: int) -> tuple[int, int]:
+    """A span grown to whole words."""
+    first, last = max(start - MAX_GROWTH, 0), min(end + MAX_GROWTH, len(text))
+    while start > first and _is_inside_word(text[start - 1], text[start]):
         start -= 1
-    while end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+    while end < last and _is_inside_word(text[end - 1], text[end]):
         end += 1
     return start, end
+
+
+def _is_inside_word(before: str, after: str) -> bool:
+    """Whether no word begins or ends between two characters."""
+    if before in JOINERS or after in JOINERS or _is_mark(after):
+        return True
+    is_between_letters = (before.isalnum() or _is_mark(before)) and after.isalnum()
+    return is_between_letters and not (_is_unspaced(before) or _is_unspaced(after))
+
+
+def _is_mark(char: str) -> bool:
+    """Whether it is put on the character before: an accent, or a vowel sign."""
+    return unicodedata.category(char).startswith("M")
+
+
+def _is_unspaced(char: str) -> bool:
+    """Whether its script puts no space between words."""
+    return unicodedata.name(char, "").startswith(UNSPACED)

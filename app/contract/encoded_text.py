@@ -1,7 +1,7 @@
 """What an encoder makes of an input, and what decoding needs to read the answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -24,10 +24,15 @@ WindowOutputs = Mapping[str, NDArray[np.floating]]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts that are read together: two sentences, or a question and its context."""
+    """Two texts that are read together: two sentences, or a question and its context.
+
+    Attributes:
+        names: what the caller calls them, for errors.
+    """
 
     first: str
     second: str
+    names: tuple[str, str] = field(default=("text", "text_pair"), compare=False)
 
 
 Input = Text | Pair

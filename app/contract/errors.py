@@ -16,12 +16,14 @@ class InputError(ContractError):
     Attributes:
         code: stable, documented error code (snake_case).
         index: position of the offending input in the request, counted from 0.
+        part: what the caller calls the offending text of a pair; None for the whole input.
     """
 
-    def __init__(self, code: str, message: str, *, index: int = 0) -> None:
+    def __init__(self, code: str, message: str, *, index: int = 0, part: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.index = index
+        self.part = part
 
 
 class PackageError(ContractError):

@@ -8,7 +8,6 @@ since kernels differ between processors) and the decoding of the recorded output
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +99,7 @@ def record(
         outputs = [_rounded(output) for output in _run_singly(package, run, encoded)]
         examples.append(
             GoldenExample(
-                input=asdict(given) if isinstance(given, Pair) else given,
+                input=_recorded(given),
                 arrays=_arrays(package, encoded),
                 outputs=[{name: _plain(a) for name, a in output.items()} for output in outputs],
                 answer=_json(decode(package.head, encoded, outputs)),
@@ -176,6 +175,15 @@ def _difference(
     if not _agree(_json(decode(package.head, encoded, recorded)), example.answer):
         return "the recorded logits decode to another answer than recorded"
     return None
+
+
+def _recorded(given: Input) -> GoldenPair | str | list[str]:
+    match given:
+        case Pair():
+            return GoldenPair(first=given.first, second=given.second)
+        case str():
+            return given
+    return list(given)
 
 
 def _run_singly(package: Package, run: Runner, encoded: EncodedText) -> list[WindowOutputs]:

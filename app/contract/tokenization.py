@@ -5,6 +5,7 @@ any tokenizer. What differs is the unit that gets a label: the caller's words, o
 tokenizer's own pre-tokens.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ from app.contract.errors import InputError, PackageError
 from app.contract.normalization import NormalizedText, normalize
 
 Ids = NDArray[np.int64]
+
+MIN_ROOM = 2
+"""Tokens of a pair's second text that a window shows at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,12 @@ class SubwordTokenizer:
         self._tokenizer.save(str(path))
 
     def encode(
-        self, inputs: Sequence[Input], *, long: LongInput = "windows", stride: int | None = None
+        self,
+        inputs: Sequence[Input],
+        *,
+        long: LongInput = "windows",
+        stride: int | None = None,
+        max_total_tokens: float = math.inf,
     ) -> list[EncodedText]:
         """Encode inputs: each a text, the words of one, or a pair.
 
@@ -138,10 +147,11 @@ class SubwordTokenizer:
             long: what becomes of inputs longer than a window. In windows of a pair the first text
                 is repeated whole; a pair is cut where it is longest.
             stride: tokens shared by neighbouring windows, in [0, room); the package's by default.
+            max_total_tokens: bound of all windows together; none is made beyond it.
 
         Raises:
             InputError: a text that leaves no subword (only characters the tokenizer drops), one
-                that is too long, or a stride out of bounds.
+                that is too long, too much altogether, or a stride out of bounds.
         """
         stride = self.stride if stride is None else stride
         if not 0 <= stride < self.room:
@@ -156,30 +166,52 @@ class SubwordTokenizer:
         texts = iter(normalized)
         encoded = []
         for index, given in enumerate(inputs):
-            first = next(encodings) if isinstance(given, Pair) else None
-            if first:
-                next(texts)
+            first = None
+            if isinstance(given, Pair):
+                first, _ = next(encodings), next(texts)
             second = next(encodings)
-            if not second.ids or (first and not first.ids):
-                message = "the text has no readable character"
-                raise InputError("empty_text", message, index=index)
+            # Not their truth: an encoding without subwords is false.
+            if not second.ids or (first is not None and not first.ids):
+                part = given.names[not second.ids] if isinstance(given, Pair) else None
+                message = f"the {part or 'text'} has no readable character"
+                raise InputError("empty_text", message, index=index, part=part)
+            one = _Input(given, next(texts), second, first)
             try:
-                encoded.append(_Input(given, next(texts), second, first).encode(self, long, stride))
+                encoded.append(one.encode(self, long, stride, max_total_tokens))
             except InputError as error:
-                raise InputError(error.code, str(error), index=index) from error
+                raise InputError(error.code, str(error), index=index, part=error.part) from error
+            max_total_tokens -= sum(window.num_tokens for window in encoded[-1].windows)
         return encoded
 
     def collate(self, windows: Sequence[Window]) -> Arrays:
         """Pad windows into one batch; see `collate`."""
         return collate(windows, pad_id=self._pad_id)
 
+    def refuse_long_first(self, pair: Pair, first: Ids, second: Ids) -> None:
+        """Refuse a first text that leaves no room for windows of the second.
+
+        Raises:
+            InputError: it does.
+        """
+        room = self.max_tokens - self._paired.size
+        if len(first) > room - min(len(second), MIN_ROOM):
+            name, other = pair.names
+            message = f"the {name} has {len(first)} tokens, at most {room - MIN_ROOM} leave room"
+            raise InputError("text_too_long", f"{message} for the {other}; shorten it", part=name)
+
     def windows_of(
-        self, first: Ids | None, second: Ids, long: LongInput, stride: int
+        self,
+        first: Ids | None,
+        second: Ids,
+        long: LongInput,
+        stride: int,
+        max_total_tokens: float,
     ) -> tuple[tuple[Window, ...], bool]:
         """Rows for the subwords of one input, and whether any were cut off."""
         template = self._single if first is None else self._paired
         first = np.empty(0, np.int64) if first is None else first
-        room = self.max_tokens - template.size - len(first)
+        fixed = template.size + len(first)
+        room = self.max_tokens - fixed
         too_long = len(second) > room
         if too_long and long == "refuse":
             message = (
@@ -191,15 +223,16 @@ class SubwordTokenizer:
             starts = range(1)
             room = len(second)
         else:
-            if template is self._paired:
-                if room < 2:
-                    message = (
-                        f"the first text has {len(first)} tokens, which leaves the second none"
-                    )
-                    raise InputError("text_too_long", f"{message}; at most {room + len(first) - 2}")
-                # A long question leaves little room: then windows share at most half of it.
-                stride = min(stride, room // 2)
+            # A long question leaves little room: then windows share at most half of it.
+            stride = min(stride, room // 2) if template is self._paired else stride
             starts = range(0, max(1, len(second) - stride), room - stride)
+            total = len(second) + (len(starts) - 1) * stride + len(starts) * fixed
+            if total > max_total_tokens:
+                message = (
+                    f"the input makes {len(starts)} windows with {total} tokens, "
+                    f"{max_total_tokens:.0f} of those that one request may have are left; send less"
+                )
+                raise InputError("request_too_long", message)
         prefix = len(template.parts[0]) + len(first) + len(template.parts[1])
         windows = []
         for start in starts:
@@ -218,10 +251,18 @@ class _Input:
     encoding: Encoding
     first: Encoding | None
 
-    def encode(self, tokenizer: SubwordTokenizer, long: LongInput, stride: int) -> EncodedText:
+    def encode(
+        self,
+        tokenizer: SubwordTokenizer,
+        long: LongInput,
+        stride: int,
+        max_total_tokens: float,
+    ) -> EncodedText:
         first = None if self.first is None else np.asarray(self.first.ids, np.int64)
         second = np.asarray(self.encoding.ids, np.int64)
-        windows, truncated = tokenizer.windows_of(first, second, long, stride)
+        if isinstance(self.given, Pair) and first is not None and long == "windows":
+            tokenizer.refuse_long_first(self.given, first, second)
+        windows, truncated = tokenizer.windows_of(first, second, long, stride, max_total_tokens)
         original = self.given.second if isinstance(self.given, Pair) else _joined(self.given)
         spans = tuple(
             _without_space(original, self.text.original_span(*span)) if span[0] < span[1] else None

@@ -3,7 +3,9 @@
 from typing import Any
 
 from app.tasks.ner import NER
+from app.tasks.parse import PARSE
+from app.tasks.qa import QA
 from app.tasks.task import Task
 
-TASKS: dict[str, Task[Any]] = {task.name: task for task in (NER,)}
+TASKS: dict[str, Task[Any]] = {task.name: task for task in (NER, PARSE, QA)}
 """Any: each has parameters of its own type, which only the task itself looks into."""

@@ -210,7 +210,7 @@ async def test_unknown_model_or_version_is_404_with_the_known_names(
 @pytest.mark.parametrize(
     ("method", "path", "status", "code", "mentioned"),
     [
-        ("POST", "/v1/qa", 404, "unknown_task", "known are ner"),
+        ("POST", "/v1/translation", 404, "unknown_task", "known are ner"),
         ("GET", "/v1/nothing", 404, "unknown_task", "known are ner"),
         ("GET", "/v1/models/qa", 404, "unknown_task", "known are ner"),
         ("GET", "/v1/models/ner/other", 404, "unknown_model", "known are default, tiny"),

@@ -92,7 +92,7 @@ async def test_requests_add_up_over_their_codes(api: Api) -> None:
         sent += 1
     await api.ner("Ion", model="teacher")
     await api.ner("Ion", model="nobody")
-    await api.http.post("/v1/qa", json={})
+    await api.http.post("/v1/translation", json={})
     sent += 3
 
     total = await api.total("loyal_requests_total")

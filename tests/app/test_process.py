@@ -39,6 +39,33 @@ def test_hugging_face_client_works_unchanged(store: Path) -> None:
     assert [word.word for word in words] == ["Maria", "Ionescu", "București"]
 
 
+def test_hugging_face_client_asks_questions_unchanged(tmp_path: Path) -> None:
+    build(tmp_path, task="qa")
+    write_aliases(tmp_path, task="qa", default="tiny")
+    context = "merge " * 500 + TEXT
+
+    with running(tmp_path) as process:
+        client = InferenceClient(model=f"{process.url}/v1/qa")
+
+        best = client.question_answering(question="Cine merge?", context=context)
+        several = client.question_answering(
+            question="Unde merge?",
+            context=context,
+            top_k=2,
+            doc_stride=3,
+            max_answer_len=5,
+            max_seq_len=384,
+            max_question_len=64,
+            handle_impossible_answer=True,
+            align_to_words=True,
+        )
+        with pytest.raises(HfHubHTTPError, match="a context is empty"):
+            client.question_answering(question="Cine merge?", context="")
+
+    assert (best.answer, best.start, best.end) == ("Maria Ionescu", 3000, 3013)
+    assert [answer.answer for answer in several] == ["București", ""]
+
+
 def test_output_is_json_lines_and_exit_is_clean(store: Path) -> None:
     with running(store) as process:
         httpx.get(f"{process.url}/readyz").raise_for_status()

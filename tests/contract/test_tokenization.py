@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from app.contract.encoded_text import Pair
 from app.contract.errors import InputError, PackageError
 from app.contract.normalization import normalize
 from app.contract.tokenization import SubwordTokenizer
@@ -21,6 +22,7 @@ def backend() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
     return tokenizer
@@ -160,3 +162,39 @@ def test_a_stride_outside_the_window_is_refused(tokenizer: SubwordTokenizer, str
 def test_a_window_without_room_is_a_package_error() -> None:
     with pytest.raises(PackageError, match="no room"):
         SubwordTokenizer(backend(), max_tokens=8, stride=6)
+
+
+@pytest.mark.parametrize(("pair", "part"), [(("\u200b", "Ana"), "q"), (("Ana", "\u200b"), "c")])
+def test_the_text_of_a_pair_that_has_only_dropped_characters_is_named(
+    tokenizer: SubwordTokenizer, pair: tuple[str, str], part: str
+) -> None:
+    with pytest.raises(InputError, match=f"the {part} has no readable character") as refusal:
+        tokenizer.encode([Pair(*pair, names=("q", "c"))])
+
+    assert (refusal.value.code, refusal.value.part) == ("empty_text", part)
+
+
+def test_a_first_text_must_leave_room_for_the_second_but_no_more_than_it_needs(
+    tokenizer: SubwordTokenizer,
+) -> None:
+    """A window of 8 tokens has 5 for the pair."""
+    question = "Ana " * 4
+
+    assert len(tokenizer.encode([Pair(question, "la")])[0].windows) == 1
+    with pytest.raises(InputError, match="the q has 4 tokens, at most 3 leave room") as refusal:
+        tokenizer.encode([Pair("Ana", "la"), Pair(question, "la Ana", names=("q", "c"))])
+
+    assert (refusal.value.code, refusal.value.index) == ("text_too_long", 1)
+
+
+@pytest.mark.parametrize("texts", [["la " * 100], ["la " * 50] * 2])
+def test_inputs_that_make_too_much_together_are_refused(
+    tokenizer: SubwordTokenizer, texts: list[str]
+) -> None:
+    needed = sum(window.num_tokens for text in tokenizer.encode(texts) for window in text.windows)
+
+    tokenizer.encode(texts, max_total_tokens=needed)
+    with pytest.raises(InputError, match="send less") as refusal:
+        tokenizer.encode(texts, max_total_tokens=needed - 1)
+
+    assert (refusal.value.code, refusal.value.index) == ("request_too_long", len(texts) - 1)
