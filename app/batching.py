@@ -147,6 +147,11 @@ class Batcher:
         """Core seconds of what waits, estimated."""
         return self._queued_tokens * self._speed.seconds_per_token
 
+    def finish_s(self, tokens: int) -> float:
+        """When so many more tokens would be done, estimated as `backlog_s`."""
+        work_s = (self._queued_tokens + tokens) * self._speed.seconds_per_token
+        return self._cores.finish_s(self, work_s)
+
     def refuse_if_full(self) -> None:
         """Refuse what `submit` would refuse anyway, before work is put into encoding it.
 
@@ -276,8 +281,7 @@ class Batcher:
 
     def _refuse_if_too_late(self, tokens: int, deadline_s: float) -> None:
         """Refuse what waits behind too much; an empty queue is always worth a try."""
-        work_s = (self._queued_tokens + tokens) * self._speed.seconds_per_token
-        needed_s = self._cores.finish_s(self, work_s)
+        needed_s = self.finish_s(tokens)
         left_s = deadline_s - time.monotonic()
         if self._waiting and needed_s > left_s:
             raise DeadlineExceeded(

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from app.answering import Call, answer
+from app.auto import choose_model
+from app.contract.manifest import AUTO
 from app.errors import ClientClosed, DeadlineExceeded, Fault, RequestError
 from app.inference import Prediction
 from app.loading import ServedModel
@@ -18,6 +20,7 @@ from app.registry import Registry
 from app.telemetry import Record, record_of
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+SLO_HEADER = "X-SLO-Ms"
 
 T = TypeVar("T")
 
@@ -39,13 +42,7 @@ class Answered:
 
 def timeout_ms(request: Request, longest_ms: int) -> int:
     """The deadline of a request: the header may shorten the server's, never lengthen it."""
-    sent = request.headers.get(TIMEOUT_HEADER)
-    if sent is None:
-        return longest_ms
-    if not (sent.isascii() and sent.isdecimal() and len(sent) <= 12 and int(sent) > 0):
-        detail = f"{TIMEOUT_HEADER} must be a whole number of milliseconds above 0"
-        raise RequestError(Fault("invalid_header", detail, field=TIMEOUT_HEADER))
-    return min(longest_ms, int(sent))
+    return min(longest_ms, _milliseconds(request, TIMEOUT_HEADER) or longest_ms)
 
 
 @asynccontextmanager
@@ -77,14 +74,47 @@ async def infer(request: Request, call: Call, registry: Registry, *, deadline_s:
         ServiceError: no model can be asked, or it did not answer.
     """
     record = record_of(request)
-    model = await registry.obtain(call.task.name, call.model)
+    slo_s = _slo_s(request) if call.model == AUTO else None
+    if slo_s is None:
+        model = await registry.obtain(call.task.name, call.model)
+    else:
+        due_s = min(record.start_s + slo_s, deadline_s)
+        model = await choose_model(call, registry, left_s=due_s - time.monotonic())
     _note_model(record, model)
     with model.holders.holding():
         prediction = await _unless_disconnected(
             request.receive, answer(call, model, deadline_s=deadline_s)
         )
     _note_prediction(record, prediction)
-    return Answered(model, prediction, _headers(model, call, prediction))
+    headers = _headers(model, call, prediction)
+    if slo_s is not None:
+        is_met = time.monotonic() - record.start_s <= slo_s
+        model.metrics.auto_requests["met" if is_met else "missed"].inc()
+        headers |= {"X-Answered-By": model.manifest.name, "X-SLO-Met": str(is_met).lower()}
+    return Answered(model, prediction, headers)
+
+
+def _slo_s(request: Request) -> float:
+    """The time limit by which `auto` chooses, seconds."""
+    milliseconds = _milliseconds(request, SLO_HEADER)
+    if milliseconds is None:
+        detail = (
+            f"with the model {AUTO} the header {SLO_HEADER} must say within how many milliseconds "
+            "the answer is needed"
+        )
+        raise RequestError(Fault("invalid_header", detail, field=SLO_HEADER))
+    return milliseconds / 1000
+
+
+def _milliseconds(request: Request, header: str) -> int | None:
+    """The value of a header; None if it was not sent."""
+    sent = request.headers.get(header)
+    if sent is None:
+        return None
+    if not (sent.isascii() and sent.isdecimal() and len(sent) <= 12 and int(sent) > 0):
+        detail = f"{header} must be a whole number of milliseconds above 0"
+        raise RequestError(Fault("invalid_header", detail, field=header))
+    return int(sent)
 
 
 async def _unless_disconnected(receive: Receive, work: Coroutine[object, object, T]) -> T:

@@ -67,7 +67,7 @@ async def predict(
         ServiceError: see `Batcher.submit`.
     """
     model.batcher.refuse_if_full()
-    inline = sum(map(_size, inputs)) <= INLINE_CHARS
+    inline = sum(map(code_points, inputs)) <= INLINE_CHARS
     start = time.monotonic()
     encoded = await _call(lambda: _encode(model, inputs, long, stride), inline=inline)
     encoded_s = time.monotonic()
@@ -100,6 +100,7 @@ async def predict(
             ("decode", answered_s, time.monotonic()),
         ),
     )
+    model.latency.observe(time.monotonic() - start)
     model.metrics.tokenization_duration.observe(tokenization_s)
     model.metrics.queue_duration.observe(prediction.queue_s)
     model.metrics.inference_duration.observe(prediction.inference_s)
@@ -107,8 +108,8 @@ async def predict(
     return prediction
 
 
-def _size(given: Input) -> int:
-    """Code points of an input."""
+def code_points(given: Input) -> int:
+    """Length of an input."""
     if isinstance(given, Pair):
         return len(given.first) + len(given.second)
     return len(given) if isinstance(given, str) else sum(map(len, given))

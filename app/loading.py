@@ -18,6 +18,7 @@ from app.contract.errors import PackageError
 from app.contract.manifest import Manifest, read_manifest
 from app.contract.pipeline import Package
 from app.cores import Cores
+from app.latency import RecentLatency
 from app.memory import release_freed_memory
 from app.metrics import Metrics, ModelMetrics
 from app.runtimes import Engine, open_engine
@@ -68,6 +69,7 @@ class ServedModel:
     batcher: Batcher
     metrics: ModelMetrics
     engine: Engine
+    latency: RecentLatency = field(default_factory=RecentLatency)
     holders: Holders = field(default_factory=Holders)
 
     @property

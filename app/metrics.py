@@ -42,6 +42,7 @@ class ModelMetrics:
     core_seconds: dict[str, Counter]
     bisections: Counter
     truncated_texts: Counter
+    auto_requests: dict[str, Counter]
 
 
 class Metrics:
@@ -78,6 +79,7 @@ class Metrics:
         self._batch_limit = self._gauge("batch_limit", "What a full batch holds.", "kind")
         self._bisections = self._counter("batch_bisections", "Failed batches split in two.")
         self._truncated = self._counter("truncated_texts", "Inputs cut to the first window.")
+        self._auto = self._counter("auto_requests", "Answers that auto chose a model for.", "slo")
         self._queue_items = self._gauge("queue_items", "Windows waiting.")
         self._queue_tokens = self._gauge("queue_tokens", "Tokens waiting.")
         self._oldest = self._gauge("queue_oldest_age_seconds", "Age of the oldest waiting window.")
@@ -116,6 +118,7 @@ class Metrics:
             },
             bisections=self._bisections.labels(*labels),
             truncated_texts=self._truncated.labels(*labels),
+            auto_requests={slo: self._auto.labels(*labels, slo) for slo in ("met", "missed")},
         )
 
     def watch_queue(

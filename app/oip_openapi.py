@@ -74,6 +74,12 @@ INFERENCE: Operation = {
                 "description": "deadline in milliseconds; can only shorten the server's",
                 "schema": {"type": "integer", "minimum": 1},
             },
+            {
+                "name": "X-SLO-Ms",
+                "in": "header",
+                "description": "milliseconds within which an answer of `<task>.auto` is needed",
+                "schema": {"type": "integer", "minimum": 1},
+            },
         ],
         "requestBody": {
             "required": True,

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app import oip_openapi, oip_tasks
 from app.answering import read_call
+from app.contract.manifest import RESERVED
 from app.errors import Fault, RequestError, Unavailable
 from app.exchange import Answered, deadline, infer, timeout_ms
 from app.health import Probes
@@ -46,7 +47,7 @@ def model_name(registry: Registry, name: str, version: str | None) -> tuple[str,
 
     Args:
         registry: of the application.
-        name: `<task>`, `<task>.<model>` or `<task>.<alias>`.
+        name: `<task>`, `<task>.<model>`, `<task>.<alias>` or `<task>.auto`.
         version: of that model; the one it means by itself if not given.
 
     Raises:
@@ -57,6 +58,16 @@ def model_name(registry: Registry, name: str, version: str | None) -> tuple[str,
     if version is None:
         return task, model or None
     return task, f"{registry.find(task, model or None).model}:{version}"
+
+
+def find_described(registry: Registry, task: str, model: str | None) -> Entry:
+    """The model whose tensors and state a name stands for: the default where requests decide.
+
+    Raises:
+        RequestError: unknown task or model.
+        Unavailable: an alias leads nowhere.
+    """
+    return registry.find(task, None if model in RESERVED else model)
 
 
 def protocol_routes(registry: Registry, probes: Probes, *, release: str) -> APIRouter:
@@ -82,7 +93,7 @@ def protocol_routes(registry: Registry, probes: Probes, *, release: str) -> APIR
         return _json(Ready(ready=is_ready), 200 if is_ready else 503)
 
     def find(name: str, version: str | None) -> Entry:
-        return registry.find(*model_name(registry, name, version))
+        return find_described(registry, *model_name(registry, name, version))
 
     def describe(name: str, version: str | None) -> Response:
         entry = find(name, version)
@@ -156,7 +167,7 @@ def tensor_routes(registry: Registry, settings: Settings) -> APIRouter:
     async def answer(request: Request, name: str, version: str | None) -> Response:
         longest_ms = timeout_ms(request, settings.request_timeout_ms)
         task, model = model_name(registry, name, version)
-        manifest = registry.find(task, model).manifest
+        manifest = find_described(registry, task, model).manifest
         record_of(request).task = task
         async with deadline(longest_ms) as latest_s:
             asked, texts = await _read(request, settings)

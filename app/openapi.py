@@ -188,6 +188,8 @@ def _operation(
 
 REPLY_HEADERS = {
     "X-Model": _header("`<task>/<model>:<version>` that answered"),
+    "X-Answered-By": _header("`<task>/<model>:<version>`, where `auto` chose the model"),
+    "X-SLO-Met": _header("whether the answer took no longer than X-SLO-Ms", "boolean"),
     "X-Request-Id": _header("echoed, or made"),
     "X-Truncated": _header("indices of the inputs that were cut, only if any"),
     "X-Tokenization-Time": _header("milliseconds", "number"),
@@ -200,6 +202,13 @@ PARAMETERS = [
         "name": "X-Request-Timeout-Ms",
         "in": "header",
         "description": "deadline in milliseconds; can only shorten the server's",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    {
+        "name": "X-SLO-Ms",
+        "in": "header",
+        "description": "milliseconds within which an answer is needed; the model `auto` needs it, "
+        "to others it means nothing",
         "schema": {"type": "integer", "minimum": 1},
     },
     {

@@ -14,6 +14,7 @@ from app.settings import Settings
 from app.store import DEFAULT, VERSION, Aliases, Shelf
 
 LOADING_RETRY_AFTER_S = 2
+STOPPED = "draining", "the service is shutting down"
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class Registry:
         self.cores = Cores(threads)
         self.loads_on_demand = settings.load == "on_demand"
         self._draw = draw
+        self._is_stopped = False
         self._measures = settings.runtime == "auto"
         self.loader = Loader(settings, metrics, cores=self.cores)
         self._models: dict[str, dict[str, Versions]] = {shelf.task: {} for shelf in shelves}
@@ -182,8 +184,9 @@ class Registry:
 
         Raises:
             RequestError: unknown task, model or version.
-            Unavailable: it is loading, not loaded, or out of service.
+            Unavailable: it is loading, not loaded, or out of service, or everything is.
         """
+        self._refuse_if_stopped()
         canary = self._canary(task, name)
         return _ready(canary) if canary else self._fastest(self.find(task, name), name)
 
@@ -192,8 +195,9 @@ class Registry:
 
         Raises:
             RequestError: unknown task, model or version.
-            Unavailable: it is loading, not loaded, or out of service.
+            Unavailable: it is loading, not loaded, or out of service, or everything is.
         """
+        self._refuse_if_stopped()
         canary = self._canary(task, name)
         if canary:
             return _ready(canary)
@@ -251,17 +255,36 @@ class Registry:
         """
         return [e for versions in self.models(task).values() for e in versions.entries.values()]
 
+    def standing(self, task: str) -> list[Entry]:
+        """What requests without a version number lead to: no canary, and no older version.
+
+        Raises:
+            RequestError: unknown task.
+        """
+        aliased = [entry for entry in self.versions(task) if self.aliases(entry)]
+        others = [
+            versions.entries[versions.current]
+            for model, versions in self.models(task).items()
+            if model not in {entry.model for entry in aliased}
+        ]
+        return [*aliased, *(entry for entry in others if not self._is_canary(entry))]
+
     def stop(self) -> None:
         """Fail what waits in any queue and take nothing more."""
-        reason = "draining", "the service is shutting down"
+        self._is_stopped = True
         for entry in self:
             if entry.served:
-                entry.served.batcher.stop(*reason)
-        self.loader.stop_leaving(*reason)
+                entry.served.batcher.stop(*STOPPED)
+        self.loader.stop_leaving(*STOPPED)
 
     def close(self) -> None:
         """Release the threads; running batches end first."""
         self.cores.close()
+
+    def _refuse_if_stopped(self) -> None:
+        # Before anything else: stopped queues look as if their schedulers had died.
+        if self._is_stopped:
+            raise Unavailable(*STOPPED)
 
     def _fastest(self, entry: Entry, name: str | None) -> ServedModel:
         """The model of an entry, or its fp32 sibling that was measured to be faster.

@@ -42,7 +42,8 @@ class TaskRequest(Wire):
     model: str | None = Field(
         None,
         max_length=128,
-        description="`<model>[:<version>]`, or an alias: default, teacher",
+        description="`<model>[:<version>]`; an alias: default, teacher; or auto: the most loyal "
+        "model that answers within X-SLO-Ms",
         examples=["default"],
     )
     parameters: Parameters | None = None

@@ -9,15 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from app.contract.manifest import ALIASES, NAME_PATTERN
+from app.contract.manifest import ALIASES, NAME_PATTERN, not_reserved
 from app.errors import StartupError
 
 DEFAULT = "default"
 TEACHER = "teacher"
 VERSION = re.compile("[1-9][0-9]{0,8}")
-ModelName = Annotated[str, Field(pattern=rf"^{NAME_PATTERN}(:[1-9][0-9]*)?$")]
+
+
+def _free(target: str) -> str:
+    not_reserved(target.partition(":")[0])
+    return target
+
+
+ModelName = Annotated[
+    str, Field(pattern=rf"^{NAME_PATTERN}(:[1-9][0-9]*)?$"), AfterValidator(_free)
+]
 
 
 class Canary(BaseModel):
@@ -39,6 +55,13 @@ class Aliases(BaseModel):
     default: ModelName
     teacher: ModelName | None = None
     canary: Canary | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_free(cls, content: object) -> object:
+        for name in content if isinstance(content, dict) else ():
+            not_reserved(name)
+        return content
 
     @property
     def targets(self) -> dict[str, str]:

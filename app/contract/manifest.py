@@ -28,6 +28,10 @@ Task = Literal["tagging", "ner", "sentiment", "sts", "dialect", "parse", "qa"]
 TASKS: tuple[str, ...] = get_args(Task)
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"
 NAME_OF_VERSION = rf"^({'|'.join(TASKS)})/{NAME_PATTERN}:[1-9][0-9]*$"
+AUTO = "auto"
+CASCADE = "cascade"
+RESERVED = frozenset({AUTO, CASCADE})
+"""What a request may ask for instead of a model: no model and no alias may be called so."""
 
 
 class Score(Part):
@@ -164,6 +168,11 @@ class Manifest(Part):
         """`<task>/<model>:<version>`."""
         return f"{self.task}/{self.model}:{self.version}"
 
+    @field_validator("model")
+    @classmethod
+    def _is_free(cls, model: str) -> str:
+        return not_reserved(model)
+
     @field_validator("files")
     @classmethod
     def _stays_inside(cls, files: dict[str, str]) -> dict[str, str]:
@@ -191,6 +200,17 @@ class Manifest(Part):
                 f"head: {self.task} needs kind {HEAD_OF_TASK[self.task]!r}, got {self.head.kind!r}"
             )
         return self
+
+
+def not_reserved(name: str) -> str:
+    """A model's name or an alias, as it was given.
+
+    Raises:
+        ValueError: requests mean something else by it.
+    """
+    if name in RESERVED:
+        raise ValueError(f"the name {name!r} is reserved for requests; choose another")
+    return name
 
 
 def read_manifest(package: Path) -> Manifest:

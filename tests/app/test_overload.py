@@ -156,3 +156,13 @@ async def test_order_is_kept_and_answers_are_not_mixed_up_under_concurrency(stor
 
     for n, response in enumerate(together):
         assert response.json() == alone[n % 5 :]
+
+
+async def test_request_after_the_stop_is_told_that_the_service_drains(store: Path) -> None:
+    async with serving(store) as api:
+        api.service.registry.stop()
+
+        responses = [await api.ner("Ion"), await api.ner("Ion", model="tiny:1")]
+
+    for response in responses:
+        assert_problem(response, 503, "draining", "shutting down")

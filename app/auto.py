@@ -1,0 +1,93 @@
+"""`"model": "auto"`: the most loyal model that is fast enough now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.answering import Call
+from app.contract.heads import ScoreHead
+from app.contract.manifest import Manifest
+from app.errors import ServiceError
+from app.inference import code_points
+from app.loading import Entry, ServedModel
+from app.registry import Registry
+from app.store import TEACHER
+
+CODE_POINTS_PER_TOKEN = 3
+"""Fewer than running text has, so that estimates are rather too long."""
+
+TEACHERS_LOYALTY = 1.0
+UNKNOWN_LOYALTY = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A model that could answer.
+
+    Attributes:
+        model: that is ready.
+        loyalty: to the task's teacher; UNKNOWN_LOYALTY if nobody measured it.
+        expected_s: time to its answer; infinite if it takes nothing now.
+    """
+
+    model: ServedModel
+    loyalty: float
+    expected_s: float
+
+
+def choose(choices: Sequence[Choice], left_s: float) -> Choice:
+    """The most loyal that fits into the time, of equals the fastest; if none fits, the fastest.
+
+    Args:
+        choices: at least one.
+        left_s: until the answer is due, seconds.
+    """
+    fitting = [choice for choice in choices if choice.expected_s <= left_s]
+    if not fitting:
+        return min(choices, key=lambda choice: choice.expected_s)
+    return max(fitting, key=lambda choice: (choice.loyalty, -choice.expected_s))
+
+
+async def choose_model(call: Call, registry: Registry, *, left_s: float) -> ServedModel:
+    """The model that answers a call under this time limit.
+
+    Args:
+        call: what is asked.
+        registry: has the models.
+        left_s: until the answer is due, seconds.
+
+    Raises:
+        ServiceError: no model is ready, and why the task's default is not.
+    """
+    task = call.task.name
+    length = sum(map(code_points, call.reading.inputs))
+    choices = [
+        Choice(entry.served, _loyalty(entry, registry), _expected_s(entry.served, length))
+        for entry in registry.standing(task)
+        if entry.state == "ready" and entry.served
+    ]
+    # A stopped registry refuses here, and one that loads on demand loads.
+    default = await registry.obtain(task, None) if not choices else None
+    return default or choose(choices, left_s).model
+
+
+def _loyalty(entry: Entry, registry: Registry) -> float:
+    if TEACHER in registry.aliases(entry):
+        return TEACHERS_LOYALTY
+    return measured_loyalty(entry.manifest) if entry.manifest else UNKNOWN_LOYALTY
+
+
+def measured_loyalty(manifest: Manifest) -> float:
+    """What counts as a model's loyalty: of its labels, or of its numbers."""
+    name = "regression_loyalty" if isinstance(manifest.head, ScoreHead) else "label_loyalty"
+    score = manifest.loyalty.get(name)
+    return score.value if score else UNKNOWN_LOYALTY
+
+
+def _expected_s(model: ServedModel, length: int) -> float:
+    """Time to an answer: as long as the latest requests took, or longer if more waits now."""
+    try:
+        model.batcher.refuse_if_full()
+    except ServiceError:
+        return float("inf")
+    estimate_s = model.batcher.finish_s(length // CODE_POINTS_PER_TOKEN + 1)
+    return max(estimate_s, model.latency.p95_s or 0.0)
