@@ -18,8 +18,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from loadtests.environment import describe_environment
-from loadtests.report import RESULTS, write_report
+from loadtests.figures import spread
+from loadtests.report import record
 from loadtests.texts import TEXTS
 
 
@@ -65,15 +65,11 @@ def main() -> None:
     subjects = [Subject.load(package) for package in args.packages or default_packages()]
     rows = [row for size in args.batch_sizes for row in bench(subjects, size, args.repetitions)]
     result = {
-        "environment": describe_environment(),
         "repetitions": args.repetitions,
         "texts": len(TEXTS),
         "rows": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(result, indent=2, ensure_ascii=False)
-    (RESULTS / "session.json").write_text(text + "\n", encoding="utf-8")
-    print(write_report())
+    print(record("session", result))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -137,11 +133,7 @@ def bench(subjects: list[Subject], batch_size: int, repetitions: int) -> list[di
                 "p99_ms": p99,
                 "texts_per_s": 1000 * len(TEXTS) / statistics.median(totals),
                 "padding_share": padding[name],
-                "speed_up": {
-                    "median": statistics.median(speed_ups),
-                    "low": min(speed_ups),
-                    "high": max(speed_ups),
-                },
+                "speed_up": spread(speed_ups),
             }
         )
     return rows

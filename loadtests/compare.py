@@ -7,29 +7,25 @@ the machine with the service. Writes results/ner.json and RESULTS.md.
 
 import argparse
 import json
-import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from loadtests.environment import describe_environment
-from loadtests.report import RESULTS, write_report
+from loadtests.figures import spread
+from loadtests.report import record
+from loadtests.servers import service
 
 HERE = Path(__file__).parent
 WARM_UP_SECONDS = 2
-START_TIMEOUT_SECONDS = 120.0
 TOKENS = re.compile(r"^loyal_tokens_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 
@@ -37,7 +33,8 @@ LABEL = re.compile(r'(\w+)="([^"]*)"')
 def main() -> None:
     args = parse_arguments()
     runs: list[dict[str, Any]] = []
-    with service(args.model_store) as url:
+    with service(args.model_store) as running:
+        url = f"http://127.0.0.1:{running.port}"
         for users in args.users:
             for repetition in range(args.repetitions):
                 order = args.models if repetition % 2 == 0 else args.models[::-1]
@@ -51,17 +48,13 @@ def main() -> None:
         for model in args.models
     ]
     result = {
-        "environment": describe_environment(),
         "seconds": args.seconds,
         "repetitions": args.repetitions,
         "rows": rows,
         "ratios": [ratio(runs, args.models, users) for users in args.users],
         "runs": [without_latencies(run) for run in runs],
     }
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(result, indent=2, ensure_ascii=False)
-    (RESULTS / "ner.json").write_text(text + "\n", encoding="utf-8")
-    print(write_report())
+    print(record("ner", result))
     if any(row["errors"] for row in rows):
         sys.exit("some requests failed: see the column `errors`")
 
@@ -85,45 +78,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3, help="runs of each model and load")
     parser.add_argument("--model-store", default="model_store", help="folder of the packages")
     return parser.parse_args()
-
-
-@contextmanager
-def service(model_store: str) -> Iterator[str]:
-    """The service in a process of its own; its address once it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    env = os.environ | {
-        "LOYAL_HOST": "127.0.0.1",
-        "LOYAL_PORT": str(port),
-        "LOYAL_MODEL_STORE": model_store,
-        "LOYAL_DRAIN_DELAY_S": "0",
-    }
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"], env=env, stdout=log, stderr=log
-        )
-        try:
-            deadline = time.monotonic() + START_TIMEOUT_SECONDS
-            while not is_ready(url):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    sys.exit(f"the service is not ready; its log:\n{log.read()}")
-                time.sleep(0.2)
-            yield url
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def is_ready(url: str) -> bool:
-    """Whether every model has loaded; the service itself is ready when the default ones have."""
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as reply:
-            return all(model["state"] != "loading" for model in json.load(reply)["models"])
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def load(url: str, model: str, *, users: int, seconds: int, seed: int) -> dict[str, Any]:
@@ -218,10 +172,6 @@ def ratio(runs: Sequence[dict[str, Any]], models: Sequence[str], users: int) -> 
 
 def without_latencies(run: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in run.items() if name != "latencies_ms"}
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,30 @@
+"""Pieces of a report in Markdown."""
+
+from typing import Any
+
+
+def table(columns: list[str], rows: list[list[Any]]) -> str:
+    lines = [columns, ["---", *["--:"] * (len(columns) - 1)], *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+def spread(values: dict[str, float] | None, *, decimals: int = 2) -> str:
+    """Median and extremes; empty where nothing could be measured."""
+    if values is None:
+        return ""
+    median, low, high = (f"{values[name]:.{decimals}f}" for name in ("median", "low", "high"))
+    return f"{median} [{low} to {high}]"
+
+
+def provenance(environment: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
+    return (
+        f"{environment['cpu']}, {environment['cores']} cores, {environment['os']}; "
+        f"Python {environment['python']}, {versions}; commit {environment['commit']}; "
+        f"{environment['date']}; `{environment['command']}`.\n"
+    )
+
+
+def megabytes(values: dict[str, float]) -> str:
+    """Spread of bytes, in MB."""
+    return spread({name: value / 1e6 for name, value in values.items()}, decimals=0)

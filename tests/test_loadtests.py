@@ -1,0 +1,164 @@
+"""The parts of the benchmarks that need neither a service nor a clock."""
+
+import asyncio
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.clients import Load, Sample, arrivals, closed_loop, open_loop
+from loadtests.connection import Malformed, post, take_reply
+from loadtests.figures import differences, growth, percentiles_ms, ratios, shares, spread
+from loadtests.inputs import inputs_of, v1, v2
+
+TASKS = ("ner", "tagging", "parse", "sentiment", "dialect", "sts", "qa")
+
+
+def test_percentiles_are_in_milliseconds() -> None:
+    figures = percentiles_ms([n / 1000 for n in range(1, 102)])
+
+    assert figures == {"p50_ms": 51.0, "p95_ms": 96.0, "p99_ms": pytest.approx(100.0)}
+
+
+def test_percentiles_of_nothing_are_none() -> None:
+    assert set(percentiles_ms([]).values()) == {None}
+
+
+def test_ratios_pair_repetitions() -> None:
+    assert ratios([2.0, 9.0, 4.0], [1.0, 3.0, 4.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
+
+
+def test_ratios_to_nothing_are_none() -> None:
+    assert ratios([1.0, 2.0], [1.0, 0.0]) is None
+
+
+@given(st.lists(st.floats(1, 1e9), min_size=1))
+def test_spread_is_ordered(values: list[float]) -> None:
+    found = spread(values)
+
+    assert found["low"] <= found["median"] <= found["high"]
+
+
+@given(st.lists(st.sampled_from([0, 200, 422, 429, 500, 504]), min_size=1))
+def test_shares_add_up(statuses: list[int]) -> None:
+    assert sum(shares(statuses).values()) == pytest.approx(1)
+
+
+def test_no_reply_and_server_errors_are_other() -> None:
+    assert shares([0, 500, 503, 200]) == {"ok": 0.25, "refused": 0, "late": 0, "other": 0.75}
+
+
+def test_growth_compares_outer_thirds() -> None:
+    assert growth([10, 10, 10, 99, 99, 99, 11, 11, 11]) == pytest.approx(0.1)
+
+
+def test_growth_wants_three_values() -> None:
+    with pytest.raises(ValueError, match="got 2"):
+        growth([1, 2])
+
+
+def test_new_counters_grew_from_nothing() -> None:
+    assert differences({"a": 5, "b": 2}, {"a": 3}) == {"a": 2, "b": 2}
+
+
+def test_arrivals_are_a_poisson_process() -> None:
+    times = arrivals(50, 200, seed=7)
+
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    mean = sum(gaps) / len(gaps)
+    deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+    assert times == sorted(times)
+    assert times[-1] < 200
+    assert mean == pytest.approx(1 / 50, rel=0.05)
+    assert deviation == pytest.approx(mean, rel=0.05)  # as in an exponential distribution
+
+
+def test_arrivals_repeat_with_their_seed() -> None:
+    assert arrivals(5, 10, seed=1) == arrivals(5, 10, seed=1) != arrivals(5, 10, seed=2)
+
+
+def test_latency_counts_from_when_a_request_was_due() -> None:
+    assert Sample(due_s=1.0, sent_s=3.0, done_s=4.0, status=200).seconds == 3.0
+
+
+def test_rate_counts_answers_only() -> None:
+    samples = [Sample(0, 0, 1, status) for status in (200, 429, 200, 0)]
+
+    assert Load(samples, seconds=4, generator_cores=0).accepted_per_s == 0.5
+
+
+PLAIN = b"HTTP/1.1 429 Too Many\r\nRetry-After: 3\r\nContent-Length: 2\r\n\r\n{}"
+CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("wire", [PLAIN, CHUNKS], ids=["length", "chunks"])
+def test_reply_is_complete_with_its_last_byte(wire: bytes) -> None:
+    assert all(take_reply(wire[:end]) is None for end in range(len(wire)))
+    taken = take_reply(wire + b"HTTP/1.1 200")
+
+    assert taken is not None
+    assert taken[1] == b"HTTP/1.1 200"
+    assert taken[0].status == int(wire[9:12])
+
+
+def test_headers_are_found_in_any_case() -> None:
+    taken = take_reply(PLAIN)
+
+    assert taken is not None
+    assert taken[0].header("retry-after") == "3"
+    assert taken[0].header("x-model") is None
+
+
+@pytest.mark.parametrize("wire", [b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_reply_without_an_end_is_malformed(wire: bytes) -> None:
+    with pytest.raises(Malformed):
+        take_reply(wire)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_requests_of_both_protocols_say_the_length_of_their_body(task: str) -> None:
+    for make in (v1, v2):
+        head, _, body = make(task, inputs_of(task)[0], model="teacher").partition(b"\r\n\r\n")
+        assert head.endswith(b"content-length: %d" % len(body))
+
+
+def run(load: str, replies: list[bytes]) -> Load:
+    """Load a server that answers every request with the next reply; at an empty one it hangs up."""
+    left = iter(replies)
+    callers: list[asyncio.Task[None] | None] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(asyncio.current_task())
+        with suppress(ConnectionError):
+            while await reader.read(65536) and (reply := next(left)):
+                writer.write(reply)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def main() -> Load:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        requests = iter([post("/", b"{}")] * len(replies))
+        try:
+            if load == "closed":
+                return await closed_loop(port, requests, clients=1)
+            return await open_loop(port, requests, times_s=[0.0] * len(replies))
+        finally:
+            server.close()
+            await asyncio.gather(*filter(None, callers))
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_every_request_is_a_sample_with_its_status(load: str) -> None:
+    ok = PLAIN.replace(b"429", b"200")
+    refused = PLAIN.replace(b": 3", b": 0")
+
+    samples = run(load, [ok, refused, b"", ok]).samples
+
+    assert sorted(sample.status for sample in samples) == [0, 200, 200, 429]
+    assert {s.retry_after_s for s in samples if s.status == 429} == {0}
