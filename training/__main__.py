@@ -5,11 +5,14 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from app.contract.errors import ContractError
 from training.errors import TrainingError
-from training.recipe import STEPS, Recipe, load_recipe
+from training.recipe import STEPS, CorpusSplit, Recipe, load_recipe
 
 logger = logging.getLogger("training")
 
@@ -64,6 +67,20 @@ def _walk(options: argparse.Namespace, recipe: Recipe, until: str) -> int:
     return 0
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    from training.calibrate import calibrate_package  # heavy: torch
+
+    package, record = calibrate_package(
+        options.package,
+        teacher=options.teacher,
+        data=options.data,
+        data_dir=_data_dir(options.data_dir),
+        target=options.target,
+    )
+    _print({"package": str(package)} | record)
+    return 0
+
+
 def _compare(options: argparse.Namespace) -> int:
     from training.compare import compare
 
@@ -81,7 +98,24 @@ def _data_dir(given: Path | None) -> Path:
     return path
 
 
-def _print(content: dict[str, object]) -> None:
+def _corpus_split(text: str) -> CorpusSplit:
+    """`ronec valid[60%:]`."""
+    corpus, _, split = text.partition(" ")
+    try:
+        return CorpusSplit(corpus=corpus, split=split.strip())
+    except ValidationError as error:
+        problems = "; ".join(mistake["msg"] for mistake in error.errors(include_url=False))
+        raise argparse.ArgumentTypeError(f"{text!r} is no CORPUS SPLIT: {problems}") from error
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"a share in (0, 1] is needed, got {text}")
+    return value
+
+
+def _print(content: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
@@ -111,6 +145,18 @@ def _parser() -> argparse.ArgumentParser:
         "register", parents=[road], help="the same as run: steps that are done are found again"
     )
     register.set_defaults(command=_register)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="fit when a registered student should ask its teacher: its next version"
+    )
+    calibrate.add_argument("package", type=Path, help="model_store/TASK/STUDENT/VERSION")
+    calibrate.add_argument("--teacher", type=Path, required=True, help="another package")
+    calibrate.add_argument(
+        "--data", type=_corpus_split, required=True, help="CORPUS SPLIT that neither trained on"
+    )
+    calibrate.add_argument("--target", type=_share, required=True, help="label loyalty, 0.99 say")
+    calibrate.add_argument("--data-dir", type=Path, help="corpora; default as for run")
+    calibrate.set_defaults(command=_calibrate)
 
     compare = commands.add_parser("compare", help="a table of registered packages")
     compare.add_argument("packages", nargs="+", type=Path, help="model_store/TASK/MODEL/VERSION")

@@ -5,10 +5,12 @@ from pathlib import Path
 import yaml
 
 from app.contract.heads import label_names
-from app.contract.manifest import Manifest, Score
+from app.contract.manifest import Calibration, Manifest, Score
 from training.evaluate import Record
 
 HUB_TASK = {"ner": "token-classification"}
+DATA = "Data, licences, limits"
+CASCADE = "As a cascade with"
 
 
 def write_card(path: Path, manifest: Manifest, evaluation: Record, data_notes: str) -> None:
@@ -34,14 +36,35 @@ def card_text(manifest: Manifest, evaluation: Record, data_notes: str) -> str:
     ]
     if manifest.loyalty:
         sections.append(f"## Loyalty to {manifest.teacher}\n\n" + score_table(manifest.loyalty))
+    if manifest.calibration:
+        sections.append("## " + _cascade(manifest.calibration, evaluation["calibration"]))
     sections.append(_per_type(evaluation))
-    sections.append(f"## Data, licences, limits\n\n{data_notes.strip()}")
+    sections.append(f"## {DATA}\n\n{data_notes.strip()}")
     sections.append(
         "## Reproduce\n\n"
         f"`python -m training run training/recipes/{manifest.recipe}` "
         f"(commit {manifest.commit}); the full record is `eval.json`."
     )
     return "\n\n".join(sections) + "\n"
+
+
+def revised_card(card: str, before: Manifest, manifest: Manifest, record: Record) -> str:
+    """A card under the name of its next version, with the section on the cascade new or replaced.
+
+    Args:
+        card: of the package before.
+        before: its manifest.
+        manifest: of the next version, with a calibration.
+        record: what was fitted and measured.
+    """
+    mark = "\n\n## "
+    head, *sections = card.rstrip("\n").split(mark)
+    kept = [section for section in sections if not section.startswith(CASCADE)]
+    at = next((i for i, s in enumerate(kept) if s.startswith(DATA)), len(kept))
+    if manifest.calibration:
+        kept.insert(at, _cascade(manifest.calibration, record))
+    head = head.replace(f"\n# {before.name}", f"\n# {manifest.name}", 1)
+    return mark.join([head, *kept]) + "\n"
 
 
 def score_table(scores: dict[str, Score]) -> str:
@@ -81,6 +104,30 @@ def _scores(quality: dict[str, Score], evaluation: Record) -> str:
         f"({dev['sentences']} sentences) through the serving pipeline; `strict_f1` over the "
         "corpus's words, `strict_f1_running_text` over the untokenized text. "
         f"Hardware: {evaluation['hardware']}."
+    )
+
+
+def _cascade(calibration: Calibration, record: Record) -> str:
+    measured = record["measured"]
+    rows = {
+        f"{name}, {who}": Score.model_validate(score)
+        for who, found in measured["quality"].items()
+        for name, score in found.items()
+    } | {
+        "label_loyalty, student": Score.model_validate(measured["label_loyalty"]["student"]),
+        "label_loyalty, cascade": calibration.label_loyalty,
+        "inputs that the teacher answers": calibration.escalation,
+        "inputs with the same answer": Score.model_validate(measured["same_answer"]),
+    }
+    data = calibration.data
+    return (
+        f"{CASCADE} {calibration.teacher}\n\n{score_table(rows)}\n\n"
+        f"Where the student's confidence is below {calibration.threshold:.4f} (temperature "
+        f"{calibration.temperature:.3f}), the teacher answers. Both were fitted for a label "
+        f"loyalty of {calibration.target} on one half of {data.corpus} {data.split} "
+        f"({record['fitted']['inputs']} inputs, chosen by hash); the table is the other half "
+        f"({measured['inputs']} inputs). The student's mean confidence there is "
+        f"{measured['confidence']:.4f}."
     )
 
 

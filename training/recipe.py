@@ -24,7 +24,7 @@ from training.errors import RecipeError
 
 Item = TypeVar("Item")
 Part = TypeVar("Part", bound=BaseModel)
-STEPS = ("encoder", "teacher", "student", "export", "evaluate", "register")
+STEPS = ("encoder", "teacher", "student", "export", "evaluate", "calibrate", "register")
 """Of the road, in order."""
 
 
@@ -208,6 +208,12 @@ class StudentRecipe(Section):
         return layers
 
 
+class CalibrationRecipe(Section):
+    """When a student should ask its teacher: fitted on half of dev, measured on the other half."""
+
+    target: Share = Field(description="label loyalty of the two together to the teacher")
+
+
 class Recipe(Section):
     """The whole road of one task."""
 
@@ -221,6 +227,7 @@ class Recipe(Section):
     dev: CorpusSplit
     teacher: TeacherRecipe
     student: StudentRecipe
+    calibration: CalibrationRecipe | None = None
     golden: str = Field(description="file of sentences, one a line, recorded as golden examples")
     path: Path = Field(default=Path(), exclude=True)
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from app.contract.manifest import (
     sha256,
     write_manifest,
 )
-from app.contract.pipeline import Package
+from app.contract.pipeline import Package, Runner
 from training.card import write_card
 from training.errors import StepError
 from training.evaluate import Record
@@ -62,24 +63,65 @@ def register(draft: Draft, store: Path, *, golden_texts: list[str]) -> Path:
             full; the store is left as it was.
     """
     home = store / str(draft.fields["task"]) / str(draft.fields["model"])
+    newest = newest_version(home)
+    if newest and _is_same(draft, newest, golden_texts):
+        return newest
+    return publish(home, lambda package: _assemble(draft, package, golden_texts))
+
+
+def newest_version(home: Path) -> Path | None:
+    """The newest version of a model, sound or not."""
+    versions = [int(path.name) for path in home.glob("*") if path.name.isdigit()]
+    return home / str(max(versions)) if versions else None
+
+
+def publish(home: Path, assemble: Callable[[Path], None]) -> Path:
+    """Write the next version of a model: whole, or not at all.
+
+    Args:
+        home: `<store>/<task>/<model>`.
+        assemble: fills an empty folder, whose path ends like that of the package, and checks it.
+
+    Returns:
+        The package folder.
+
+    Raises:
+        StepError: it could not be assembled; the store is left as it was.
+    """
     home.mkdir(parents=True, exist_ok=True)
-    versions = sorted(int(p.name) for p in home.iterdir() if p.name.isdigit())
-    if versions and _is_same(draft, home / str(versions[-1]), golden_texts):
-        return home / str(versions[-1])
-    version = versions[-1] + 1 if versions else 1
+    newest = newest_version(home)
+    version = str(int(newest.name) + 1 if newest else 1)
     # The loader reads task, model and version off the path, so the draft is built at that depth.
-    aside = Path(tempfile.mkdtemp(prefix=".register-", dir=store))
-    package = aside / home.parent.name / home.name / str(version)
+    aside = Path(tempfile.mkdtemp(prefix=".register-", dir=home.parent.parent))
+    package = aside / home.parent.name / home.name / version
     try:
         package.mkdir(parents=True)
-        _assemble(draft, package, version, golden_texts)
+        assemble(package)
         _sync(package)
-        package.rename(home / str(version))
+        package.rename(home / version)
     except (ContractError, OSError) as error:
         raise StepError(f"{home.name}:{version} was not registered: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return home / str(version)
+    return home / version
+
+
+def write_evaluation(package: Path, evaluation: Record) -> None:
+    """Write `eval.json`."""
+    (package / EVALUATION).write_text(
+        json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def seal(package: Path, manifest: Manifest, run: Runner) -> None:
+    """Write the manifest with the hashes of the files beside it, and check all as the service does.
+
+    Raises:
+        PackageError: the package could not be served.
+    """
+    files = {path.name: sha256(path) for path in sorted(package.iterdir())}
+    write_manifest(package, manifest.model_copy(update={"files": files}))
+    replay(Package.load(package), run)
 
 
 def set_aliases(store: Path, task: str, **aliases: str) -> None:
@@ -121,22 +163,18 @@ def _manifest(draft: Draft, version: int) -> Manifest:
     )
 
 
-def _assemble(draft: Draft, package: Path, version: int, golden_texts: list[str]) -> None:
+def _assemble(draft: Draft, package: Path, golden_texts: list[str]) -> None:
     shutil.copyfile(draft.model, package / MODEL)
     shutil.copyfile(draft.tokenizer, package / TOKENIZER)
-    (package / EVALUATION).write_text(
-        json.dumps(draft.evaluation, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    manifest = _manifest(draft, version)
+    write_evaluation(package, draft.evaluation)
+    manifest = _manifest(draft, int(package.name))
     run = onnx_runner(package / MODEL)
     tolerance = INT8_TOLERANCE if manifest.precision == "int8" else FP32_TOLERANCE
     unfinished = Package(package, manifest, load_encoder(package, manifest))
     golden = record(unfinished, run, golden_texts, tolerance=tolerance)
     (package / GOLDEN).write_text(golden.model_dump_json() + "\n", encoding="utf-8")
     write_card(package / CARD, manifest, draft.evaluation, draft.data_notes)
-    files = {path.name: sha256(path) for path in sorted(package.iterdir())}
-    write_manifest(package, manifest.model_copy(update={"files": files}))
-    replay(Package.load(package), run)
+    seal(package, manifest, run)
 
 
 def _sync(package: Path) -> None:

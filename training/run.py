@@ -1,4 +1,4 @@
-"""A recipe as a paragraph: encoder, teacher, student, export, evaluate, register, report.
+"""A recipe as a paragraph: encoder, teacher, student, export, evaluate, calibrate, register.
 
 Every step writes into its own folder, named after what went into it (recipe sections, seed and
 the steps before). A finished step is found again and skipped, an unfinished one resumes from its
@@ -15,6 +15,7 @@ from pathlib import Path
 from app.contract.heads import SpanHead
 from app.contract.manifest import TOKENIZER, Score
 from app.contract.tokenization import SubwordTokenizer
+from training.calibrate import Model, calibrate, calibration_of
 from training.data import RoadData
 from training.datasets.examples import TaggedSentence
 from training.distill import distill
@@ -108,6 +109,7 @@ class Road:
             "teacher": [recipe["teacher"], tokens, self.data.digest(self.recipe.teacher.stages)],
             "student": [recipe["student"], self.data.digest(self.recipe.student.stages)],
             "evaluate": [recipe["dev"], fingerprint([s.tags for s in self.data.dev])],
+            "calibrate": recipe["calibration"],
         }
         keys: dict[str, str] = {}
         before = ""
@@ -270,6 +272,21 @@ class Road:
 
         return self._once("evaluate", work)
 
+    def _calibrate_step(self) -> dict[str, object]:
+        wanted = self.recipe.calibration
+        if wanted is None:
+            return {}
+
+        def work(folder: Path) -> dict[str, object]:
+            engines = self._engines()
+            student, teacher = (
+                Model(engine.encoder, engine.run, engine.head)
+                for engine in (engines["student"], engines["teacher"])
+            )
+            return calibrate(student, teacher, self.data.dev, wanted.target)
+
+        return self._once("calibrate", work)
+
     def _register_step(self) -> dict[str, object]:
         golden = self.recipe.golden_path.read_text(encoding="utf-8").splitlines()
         facts = self._export_step()
@@ -305,6 +322,8 @@ class Road:
         scores = evaluation["engines"][part]
         shared = {k: v for k, v in evaluation.items() if k != "engines"}
         taught = teacher and f"{recipe.task}/{recipe.teacher.model}:{teacher.name}"
+        record = self._calibrate_step() if taught else {}
+        calibration = record and calibration_of(record, teacher=str(taught), data=recipe.dev)
         fields = {
             "task": recipe.task,
             "model": own.model,
@@ -327,12 +346,16 @@ class Road:
             "head": {"kind": "spans", "labels": self.data.labels},
             "quality": scores["quality"],
             "loyalty": scores["loyalty"] if part == "student" else {},
+            "calibration": calibration or None,
         }
         return Draft(
             model=self.folder("export") / f"{part}.onnx",
             tokenizer=self.folder("export") / TOKENIZER,
             fields=fields,
-            evaluation=shared | scores | {"compared": evaluation["engines"]},
+            evaluation=shared
+            | scores
+            | {"compared": evaluation["engines"]}
+            | ({"calibration": record} if record else {}),
             data_notes=recipe.data_notes,
         )
 

@@ -11,6 +11,11 @@ from app.contract.encoded_text import EncodedText, WindowOutputs
 from app.contract.errors import ContractError
 from app.contract.heads import AnswerHead, Head, ScoreHead
 
+NO_CONFIDENCE = (
+    "a score head has no confidence, so its models cannot be part of a cascade; "
+    "ask the teacher itself"
+)
+
 
 def confidence(
     head: Head, encoded: EncodedText, outputs: Sequence[WindowOutputs], temperature: float
@@ -31,20 +36,27 @@ def confidence(
         In [0, 1]; 1 if no word could be read, since nothing was decided then.
 
     Raises:
-        ContractError: the head puts out a number, which does not say how sure it is.
+        ContractError: see `check_confident`.
     """
     match head:
         case ScoreHead():
-            raise ContractError(
-                "a score head has no confidence, so its models cannot be part of a cascade; "
-                "ask the teacher itself"
-            )
+            raise ContractError(NO_CONFIDENCE)
         case AnswerHead():
             scaled = [{name: a / temperature for name, a in out.items()} for out in outputs]
             return find_answers(encoded, scaled, max_tokens=head.max_answer_tokens)[0].score
         case _:
             found = decisions(head, encoded, outputs)
             return float(np.exp(sum(log_best(d.logits / temperature).sum() for d in found)))
+
+
+def check_confident(head: Head) -> None:
+    """Refuse a head whose answers have no confidence.
+
+    Raises:
+        ContractError: it puts out a number, which does not say how sure it is.
+    """
+    if isinstance(head, ScoreHead):
+        raise ContractError(NO_CONFIDENCE)
 
 
 def log_best(logits: NDArray[np.floating]) -> NDArray[np.float64]:

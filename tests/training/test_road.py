@@ -118,6 +118,20 @@ def test_the_student_reports_its_loyalty_and_its_teacher(walked: Walked) -> None
     }
 
 
+def test_the_student_knows_when_to_ask_the_teacher(walked: Walked) -> None:
+    package = walked.store / "ner" / "distil-tiny" / "1"
+    calibration = read_manifest(package).calibration
+    record = json.loads((package / "eval.json").read_text(encoding="utf-8"))["calibration"]
+
+    assert calibration
+    assert calibration.teacher == "ner/teacher-tiny:1"
+    assert calibration.data.split == "valid[60%:]"
+    assert calibration.escalation.n == record["measured"]["inputs"]
+    assert record["measured"]["inputs"] + record["fitted"]["inputs"] == 20
+    assert "As a cascade with ner/teacher-tiny:1" in (package / "README.md").read_text("utf-8")
+    assert read_manifest(walked.store / "ner" / "teacher-tiny" / "1").calibration is None
+
+
 def test_the_aliases_point_to_student_and_teacher(walked: Walked) -> None:
     aliases = json.loads((walked.store / "ner" / "aliases.json").read_text(encoding="utf-8"))
 

@@ -81,6 +81,7 @@ def recipe_content(base: Path) -> dict:
         "data_notes": "Sentences written for the tests.",
         "golden": "golden.txt",
         "dev": {"corpus": "ronec", "split": "valid[60%:]"},
+        "calibration": {"target": 0.5},
         "encoder": {
             "pretrain": {
                 "base": str(base),
