@@ -9,7 +9,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training lint format types check load bench bench-startup constraints clean
+.PHONY: help serve test test-serving test-training lint format types check load bench bench-overload bench-startup constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ load: $(LOAD)/.ready ## Load the service with teacher and student in turn and wr
 
 bench: $(LOAD)/.ready ## Time teacher and student in process, without HTTP, and write loadtests/RESULTS.md.
 	$(LOAD)/bin/python -m loadtests.bench_session
+
+bench-overload: $(LOAD)/.ready ## Send up to 4 times what the service can answer and write loadtests/RESULTS.md; 6 minutes.
+	$(LOAD)/bin/python -m loadtests.bench_overload
 
 bench-startup: $(LOAD)/.ready ## Time the start of the service, weigh it, and write loadtests/RESULTS.md; 2 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_startup

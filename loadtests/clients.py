@@ -148,7 +148,7 @@ async def open_loop(port: int, requests: Iterator[bytes], *, times_s: Sequence[f
     cores = (time.process_time() - cpu) / (sent_s - start)
     samples = [sample for sample, _ in await asyncio.gather(*tasks)]
     pool.close()
-    return Load(samples, sent_s - start, cores)
+    return Load(samples, time.monotonic() - start, cores)
 
 
 class Pool:

@@ -28,3 +28,8 @@ def provenance(environment: dict[str, Any]) -> str:
 def megabytes(values: dict[str, float]) -> str:
     """Spread of bytes, in MB."""
     return spread({name: value / 1e6 for name, value in values.items()}, decimals=0)
+
+
+def milliseconds(value: float | None) -> str:
+    """One decimal; empty where nothing could be measured."""
+    return "" if value is None else f"{value:.1f}"

@@ -38,6 +38,7 @@ def write_report() -> str:
 SECTIONS = {
     "ner": sections.service_section,
     "session": sections.session_section,
+    "overload": sections.overload_section,
     "startup": sections.startup_section,
 }
 """In the order of RESULTS.md."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loadtests.markdown import megabytes, provenance, spread, table
+from loadtests.markdown import megabytes, milliseconds, provenance, spread, table
 
 
 def service_section(result: dict[str, Any]) -> str:
@@ -66,6 +66,54 @@ def session_section(result: dict[str, Any]) -> str:
             f"{result['texts']} texts, tokenization included; latencies are those of a batch. "
             f"Speed-up over {result['rows'][0]['model']}: median of the passes "
             "[lowest to highest].\n",
+            table(columns, rows),
+            provenance(result["environment"]),
+        ]
+    )
+
+
+def overload_section(result: dict[str, Any]) -> str:
+    rows = [
+        [
+            row["model"],
+            f"{row['level']:g}x",
+            row["requests"],
+            spread(row["accepted_per_s"], decimals=0),
+            *(milliseconds(row[name]) for name in ("p50_ms", "p99_ms")),
+            spread(row["p99_ratio"]),
+            *(f"{row['shares'][name]:.1%}" for name in ("ok", "refused", "late", "other")),
+            row["server_errors"],
+            row["without_reply"],
+            row["refused_without_retry_after"],
+            spread(row["retry_after_s"], decimals=0),
+            milliseconds(row["refusals"]["p99_ms"]),
+            milliseconds(row["lag"]["p99_ms"]),
+            spread(row["generator_cores"]),
+        ]
+        for row in result["rows"]
+    ]
+    columns = [
+        *("model", "load", "requests", "accepted/s", "p50 ms", "p99 ms", "p99 / p99 at 1x"),
+        *("200", "429", "504", "other", "5xx", "no reply", "429 without Retry-After"),
+        *("Retry-After s", "429 p99 ms", "lag p99 ms", "generator cores"),
+    ]
+    capacities = "; ".join(
+        f"{row['model']} {spread(row, decimals=0)}" for row in result["capacities"]
+    )
+    returned = "; ".join(
+        f"{row['model']} {row['answered']} of {row['refused']}" for row in result["come_back"]
+    )
+    return "\n".join(
+        [
+            "## More requests than can be answered\n",
+            f"Capacity, with {result['clients']} closed-loop callers, answers a second, median "
+            f"[lowest to highest] of n = {result['n']} repetitions: {capacities}. Then "
+            f"{result['seconds']:g} s at each multiple of it, one text a request, Poisson "
+            "arrivals; latencies are those of accepted requests from when they were due, and the "
+            "lag is how late the generator sent. It shares the cores with the service. 5xx are "
+            "those other than 504. The goal is an accepted p99 within 1.5 times that at 1x. "
+            "Of those refused last that came back when Retry-After said, were answered: "
+            f"{returned}.\n",
             table(columns, rows),
             provenance(result["environment"]),
         ]
