@@ -77,8 +77,8 @@ def parse_arguments() -> argparse.Namespace:
         prog="python -m loadtests.bench_session",
         description=__doc__.partition("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="example: python -m loadtests.bench_session model_store/ner/teacher-ro/1 "
-        "model_store/ner/distil-ro/1",
+        epilog="example: python -m loadtests.bench_session model_store/ner/teacher-ro/2 "
+        "model_store/ner/distil-ro/3",
     )
     parser.add_argument(
         "packages",

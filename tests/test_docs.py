@@ -54,3 +54,10 @@ def test_nothing_is_documented_that_does_not_exist() -> None:
     prefixed = {name for name in table_rows() if name.startswith((PREFIX, PREFIX.lower()))}
 
     assert prefixed <= SETTINGS.keys() | OTHERS | METRICS
+
+
+def test_readme_links_to_files_that_exist() -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README.read_text(encoding="utf-8"))
+
+    assert targets
+    assert [target for target in targets if not (README.parent / target).exists()] == []
