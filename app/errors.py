@@ -3,7 +3,7 @@
 Exception                      raised by            code -> status: CODES
 |- InputError (app.contract)   encoding             the caller's text: 422
 |- ServiceError
-    |- RequestError            inputs, registry     the caller can mend it: 400 to 431
+    |- RequestError            inputs, registry, cascade   the caller can mend it: 400 to 431
     |- QueueFull               batching             429, with Retry-After
     |- InferenceFailed         batching             500, of one input; its neighbours do not fail
     |- Unavailable             registry, batching   503, with Retry-After where waiting helps
@@ -47,6 +47,9 @@ CODES: dict[str, tuple[int, str]] = {
     "text_too_long": (422, "A text is too long"),
     "invalid_text": (422, "A text is not valid Unicode text"),
     "request_too_long": (422, "The inputs together are too long"),
+    "no_confidence": (422, "The task has no cascade: its models cannot doubt"),
+    "no_teacher": (422, "The task has no cascade: there is no teacher to ask"),
+    "not_calibrated": (422, "The task has no cascade: its default model is not calibrated"),
     "queue_full": (429, "Too many requests are waiting"),
     "head_too_large": (431, "The headers are too large"),
     "client_closed": (499, "The client closed the connection"),

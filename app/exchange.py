@@ -12,7 +12,8 @@ from starlette.types import Receive
 
 from app.answering import Call, answer
 from app.auto import choose_model
-from app.contract.manifest import AUTO
+from app.cascade import Reply, answer_by_cascade, obtain_student
+from app.contract.manifest import AUTO, CASCADE, RESERVED
 from app.errors import ClientClosed, DeadlineExceeded, Fault, RequestError
 from app.inference import Prediction
 from app.loading import ServedModel
@@ -75,23 +76,37 @@ async def infer(request: Request, call: Call, registry: Registry, *, deadline_s:
     """
     record = record_of(request)
     slo_s = _slo_s(request) if call.model == AUTO else None
-    if slo_s is None:
-        model = await registry.obtain(call.task.name, call.model)
-    else:
-        due_s = min(record.start_s + slo_s, deadline_s)
-        model = await choose_model(call, registry, left_s=due_s - time.monotonic())
+    model = await _first_asked(call, registry, due_s=min(deadline_s, record.start_s + (slo_s or 0)))
     _note_model(record, model)
     with model.holders.holding():
-        prediction = await _unless_disconnected(
-            request.receive, answer(call, model, deadline_s=deadline_s)
+        reply = await _unless_disconnected(
+            request.receive, _ask(call, model, registry, deadline_s=deadline_s)
         )
-    _note_prediction(record, prediction)
-    headers = _headers(model, call, prediction)
+    _note_prediction(record, reply.prediction)
+    headers = _headers(model, call, reply.prediction)
+    if call.model in RESERVED:
+        headers["X-Answered-By"] = reply.answered_by
     if slo_s is not None:
         is_met = time.monotonic() - record.start_s <= slo_s
         model.metrics.auto_requests["met" if is_met else "missed"].inc()
-        headers |= {"X-Answered-By": model.manifest.name, "X-SLO-Met": str(is_met).lower()}
-    return Answered(model, prediction, headers)
+        headers["X-SLO-Met"] = str(is_met).lower()
+    return Answered(model, reply.prediction, headers)
+
+
+async def _first_asked(call: Call, registry: Registry, *, due_s: float) -> ServedModel:
+    """The model that a call goes to; `due_s` is the monotonic time by which `auto` chooses."""
+    if call.model == AUTO:
+        return await choose_model(call, registry, left_s=due_s - time.monotonic())
+    if call.model == CASCADE:
+        return await obtain_student(call.task.name, registry)
+    return await registry.obtain(call.task.name, call.model)
+
+
+async def _ask(call: Call, model: ServedModel, registry: Registry, *, deadline_s: float) -> Reply:
+    if call.model == CASCADE:
+        return await answer_by_cascade(call, model, registry, deadline_s=deadline_s)
+    prediction = await answer(call, model, deadline_s=deadline_s)
+    return Reply(prediction, prediction, model.manifest.name)
 
 
 def _slo_s(request: Request) -> float:

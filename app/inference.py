@@ -13,7 +13,7 @@ from app.loading import ServedModel
 from app.tasks.task import Decode
 
 INLINE_CHARS = 2000
-"""Up to here encoding takes less time than handing it to a thread is worth to the event loop."""
+"""Up to here work on the inputs is done sooner than it is worth handing it to a thread."""
 
 T = TypeVar("T")
 
@@ -24,6 +24,7 @@ class Prediction:
 
     Attributes:
         answers: one an input, ready for JSON.
+        encoded: the inputs.
         outputs: one an input: those of its windows.
         truncated: indices of the inputs that were cut.
         num_tokens: of all windows, without padding.
@@ -34,6 +35,7 @@ class Prediction:
     """
 
     answers: list[object]
+    encoded: list[EncodedText]
     outputs: list[list[WindowOutputs]]
     truncated: list[int]
     num_tokens: int
@@ -67,9 +69,8 @@ async def predict(
         ServiceError: see `Batcher.submit`.
     """
     model.batcher.refuse_if_full()
-    inline = sum(map(code_points, inputs)) <= INLINE_CHARS
     start = time.monotonic()
-    encoded = await _call(lambda: _encode(model, inputs, long, stride), inline=inline)
+    encoded = await compute(lambda: _encode(model, inputs, long, stride), inputs)
     encoded_s = time.monotonic()
     tokenization_s = encoded_s - start
     windows = [window for text in encoded for window in text.windows]
@@ -82,11 +83,12 @@ async def predict(
     outputs: list[list[WindowOutputs]] = [[] for _ in encoded]
     for owner, outcome in zip(owners, outcomes, strict=True):
         outputs[owner].append(outcome.outputs)
-    answers = await _call(lambda: list(map(decode, encoded, outputs)), inline=inline)
+    answers = await compute(lambda: list(map(decode, encoded, outputs)), inputs)
     queue_s = max(outcome.queue_s for outcome in outcomes)
     inference_s = max(outcome.inference_s for outcome in outcomes)
     prediction = Prediction(
         answers=answers,
+        encoded=encoded,
         outputs=outputs,
         truncated=[index for index, text in enumerate(encoded) if text.truncated],
         num_tokens=sum(window.num_tokens for window in windows),
@@ -108,6 +110,12 @@ async def predict(
     return prediction
 
 
+async def compute(function: Callable[[], T], inputs: Sequence[Input]) -> T:
+    """Call what works on all inputs: at once if they are short, else on a thread."""
+    inline = sum(map(code_points, inputs)) <= INLINE_CHARS
+    return function() if inline else await asyncio.to_thread(function)
+
+
 def code_points(given: Input) -> int:
     """Length of an input."""
     if isinstance(given, Pair):
@@ -127,7 +135,3 @@ def _encode(
         return encoder.encode(inputs, long=long, stride=stride)
     except InputError as error:
         raise from_input_error(error) from error
-
-
-async def _call(function: Callable[[], T], *, inline: bool) -> T:
-    return function() if inline else await asyncio.to_thread(function)

@@ -26,6 +26,17 @@ REJECTIONS = {
 }
 """Error code -> reason of `loyal_rejected_total`."""
 
+CASCADE_OUTCOMES = (
+    "student",
+    "teacher",
+    "overloaded",
+    "late",
+    "failed",
+    "unavailable",
+    "refused",
+)
+"""Who answered an input of a cascade; or why the teacher did not, so that the student's stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
@@ -43,6 +54,7 @@ class ModelMetrics:
     bisections: Counter
     truncated_texts: Counter
     auto_requests: dict[str, Counter]
+    cascade_inputs: dict[str, Counter]
 
 
 class Metrics:
@@ -80,6 +92,7 @@ class Metrics:
         self._bisections = self._counter("batch_bisections", "Failed batches split in two.")
         self._truncated = self._counter("truncated_texts", "Inputs cut to the first window.")
         self._auto = self._counter("auto_requests", "Answers that auto chose a model for.", "slo")
+        self._cascade = self._counter("cascade_inputs", "Inputs of cascades.", "outcome")
         self._queue_items = self._gauge("queue_items", "Windows waiting.")
         self._queue_tokens = self._gauge("queue_tokens", "Tokens waiting.")
         self._oldest = self._gauge("queue_oldest_age_seconds", "Age of the oldest waiting window.")
@@ -118,6 +131,9 @@ class Metrics:
             },
             bisections=self._bisections.labels(*labels),
             truncated_texts=self._truncated.labels(*labels),
+            cascade_inputs={
+                outcome: self._cascade.labels(*labels, outcome) for outcome in CASCADE_OUTCOMES
+            },
             auto_requests={slo: self._auto.labels(*labels, slo) for slo in ("met", "missed")},
         )
 

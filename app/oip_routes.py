@@ -47,7 +47,8 @@ def model_name(registry: Registry, name: str, version: str | None) -> tuple[str,
 
     Args:
         registry: of the application.
-        name: `<task>`, `<task>.<model>`, `<task>.<alias>` or `<task>.auto`.
+        name: `<task>`, `<task>.<model>`, `<task>.<alias>`, or `<task>` with a
+            reserved name.
         version: of that model; the one it means by itself if not given.
 
     Raises:

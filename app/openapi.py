@@ -188,7 +188,10 @@ def _operation(
 
 REPLY_HEADERS = {
     "X-Model": _header("`<task>/<model>:<version>` that answered"),
-    "X-Answered-By": _header("`<task>/<model>:<version>`, where `auto` chose the model"),
+    "X-Answered-By": _header(
+        "for auto and cascade: `<task>/<model>:<version>`, or two of them with a comma between, of "
+        "which the second has the indices of its inputs: `;inputs=0,4`"
+    ),
     "X-SLO-Met": _header("whether the answer took no longer than X-SLO-Ms", "boolean"),
     "X-Request-Id": _header("echoed, or made"),
     "X-Truncated": _header("indices of the inputs that were cut, only if any"),

@@ -42,8 +42,9 @@ class TaskRequest(Wire):
     model: str | None = Field(
         None,
         max_length=128,
-        description="`<model>[:<version>]`; an alias: default, teacher; or auto: the most loyal "
-        "model that answers within X-SLO-Ms",
+        description="`<model>[:<version>]`; an alias: default, teacher; auto: the most loyal "
+        "model that answers within X-SLO-Ms; or cascade: the default model, and the teacher where "
+        "that is not sure",
         examples=["default"],
     )
     parameters: Parameters | None = None
