@@ -1,8 +1,9 @@
 """From a parsed body to the answers: the same for every protocol."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from app.errors import Fault, ServiceError
 from app.inference import Prediction, predict
 from app.inputs import InputLimits, Reading, validate
 from app.loading import ServedModel
@@ -42,11 +43,20 @@ def read_call(task: Task[Any], content: object, limits: InputLimits) -> Call:
 async def answer(call: Call, model: ServedModel, *, deadline_s: float | None = None) -> Prediction:
     """Let a model answer; see `predict`."""
     task, parameters = call.task, call.parameters
-    return await predict(
-        model,
-        call.reading.inputs,
-        task.decoder(model.manifest, parameters),
-        long=task.long(parameters),
-        stride=task.stride(parameters),
-        deadline_s=deadline_s,
-    )
+    try:
+        return await predict(
+            model,
+            call.reading.inputs,
+            task.decoder(model.manifest, parameters),
+            long=task.long(parameters),
+            stride=task.stride(parameters),
+            deadline_s=deadline_s,
+        )
+    except ServiceError as error:
+        error.faults = tuple(_as_sent(fault, call.reading) for fault in error.faults)
+        raise
+
+
+def _as_sent(fault: Fault, reading: Reading) -> Fault:
+    """A fault of one of the inputs that were run, as one of what the caller sent."""
+    return fault if fault.index is None else replace(fault, index=reading.owners[fault.index])

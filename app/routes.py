@@ -41,6 +41,7 @@ def inference_routes(registry: Registry, settings: Settings) -> list[Route]:
         async def endpoint(request: Request) -> Response:
             record = record_of(request)
             record.task, record.route = task.name, path
+            registry.models(task.name)  # a task without any is unknown, whatever is asked of it
             async with deadline(timeout_ms(request, settings.request_timeout_ms)) as deadline_s:
                 body = await read_body(request, max_bytes=settings.max_body_bytes)
                 call = read_call(task, parse_json(body), limits)
@@ -118,10 +119,11 @@ def operations_routes(probes: Probes, metrics: Metrics) -> APIRouter:
 def page_routes() -> APIRouter:
     """The playground."""
     router = APIRouter()
+    content = playground.page(TASKS.values())
 
     @router.get("/", include_in_schema=False)
     async def show_playground() -> Response:
-        return HTMLResponse(playground.PAGE)
+        return HTMLResponse(content)
 
     return router
 

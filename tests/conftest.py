@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -39,3 +40,17 @@ def tasks_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
     build_all(folder)
     return folder
+
+
+@pytest.fixture
+def only(tasks_store: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Makes a model store with the models of these tasks alone, so that others need not load."""
+
+    def link(*tasks: str) -> Path:
+        folder = tmp_path / "-".join(tasks)
+        folder.mkdir()
+        for task in tasks:
+            (folder / task).symlink_to(tasks_store / task)
+        return folder
+
+    return link

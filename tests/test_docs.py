@@ -9,6 +9,7 @@ import pytest
 from app.errors import CODES
 from app.metrics import Metrics
 from app.settings import OTHERS, PREFIX, Settings
+from app.tasks import TASKS
 
 README = Path(__file__).parent.parent / "README.md"
 SETTINGS = {PREFIX + name.upper(): field for name, field in Settings.model_fields.items()}
@@ -48,6 +49,22 @@ def test_error_code_is_documented_with_its_status(code: str) -> None:
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_metric_is_documented(name: str) -> None:
     assert name in table_rows()
+
+
+@pytest.mark.parametrize(
+    ("task", "parameter"),
+    [(task.name, name) for task in TASKS.values() for name in task.parameters.model_fields],
+)
+def test_parameter_is_documented_for_its_task(task: str, parameter: str) -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    tasks = [line.split("|")[2] for line in lines if line.startswith(f"| `{parameter}` |")]
+
+    assert task in ", ".join(tasks).replace(" ", "").split(",")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_is_documented(task: str) -> None:
+    assert task in table_rows()
 
 
 def test_nothing_is_documented_that_does_not_exist() -> None:

@@ -6,12 +6,12 @@ from typing import Literal
 from pydantic import Field, TypeAdapter
 
 from app.contract.decoding import decode_tags, entities
-from app.contract.encoded_text import EncodedText, LongInput, WindowOutputs
+from app.contract.encoded_text import EncodedText, WindowOutputs
 from app.contract.heads import SpanHead
 from app.contract.manifest import Manifest
-from app.inputs import InputLimits, Reading, read_texts
-from app.schemas import Entity, Parameters, TaskRequest, TextInputs, Wire
+from app.schemas import Entity, TaskRequest, TextInputs, Wire
 from app.tasks.task import SCORE_DECIMALS, Decode, Task
+from app.tasks.words import WordParameters, long_words, read_words, stride_of_words
 
 TEXT = "Maria Ionescu lucrează la București."
 ENTITIES = [
@@ -38,24 +38,9 @@ EXAMPLES: dict[str, tuple[dict[str, object], object]] = {
 }
 
 
-class NerParameters(Parameters):
+class NerParameters(WordParameters):
     """Parameters of `ner`."""
 
-    is_split_into_words: bool = Field(
-        False, description='inputs are lists of words; offsets refer to " ".join(words)'
-    )
-    truncate: bool = Field(
-        False,
-        description="read the first window of a long text only, instead of all of it in "
-        "overlapping windows; the cut inputs are named in X-Truncated",
-    )
-    stride: int | None = Field(
-        None,
-        ge=0,
-        le=8192,
-        description="tokens that neighbouring windows share, at most half a window; the model's "
-        "own if not given; without meaning for truncate",
-    )
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = Field(
         "simple",
         description="none: one item a labelled word; the others all give entities and do not "
@@ -89,18 +74,6 @@ class LabelledWord(Wire):
 
 Answer = list[Entity] | list[LabelledWord]
 Items = list[dict[str, object]]
-
-
-def _read(inputs: object, parameters: NerParameters, limits: InputLimits) -> Reading:
-    return read_texts(inputs, split=parameters.is_split_into_words, limits=limits)
-
-
-def _long(parameters: NerParameters) -> LongInput:
-    return "cut" if parameters.truncate else "windows"
-
-
-def _stride(parameters: NerParameters) -> int | None:
-    return parameters.stride
 
 
 def _decoder(manifest: Manifest, parameters: NerParameters) -> Decode:
@@ -162,8 +135,8 @@ NER = Task(
     parameters=NerParameters,
     reply=TypeAdapter(Answer | list[Answer]),
     examples=EXAMPLES,
-    read=_read,
-    long=_long,
-    stride=_stride,
+    read=read_words,
+    long=long_words,
+    stride=stride_of_words,
     decoder=_decoder,
 )

@@ -27,12 +27,17 @@ class Api:
     service: Service
     http: httpx.AsyncClient
 
-    async def ner(
-        self, inputs: object, headers: dict[str, str] | None = None, **fields: object
+    async def ask(
+        self, task: str, inputs: object, headers: dict[str, str] | None = None, **fields: object
     ) -> httpx.Response:
         body = json.dumps({"inputs": inputs} | fields)  # escapes what is not ASCII
         headers = {"Content-Type": "application/json"} | (headers or {})
-        return await self.http.post("/v1/ner", content=body, headers=headers)
+        return await self.http.post(f"/v1/{task}", content=body, headers=headers)
+
+    async def ner(
+        self, inputs: object, headers: dict[str, str] | None = None, **fields: object
+    ) -> httpx.Response:
+        return await self.ask("ner", inputs, headers, **fields)
 
     async def post(self, body: bytes, content_type: str = "application/json") -> httpx.Response:
         return await self.http.post("/v1/ner", content=body, headers={"Content-Type": content_type})
