@@ -2,6 +2,7 @@ import itertools
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,15 @@ from app.contract.pipeline import Outputs, Package
 from tests.tiny_graphs import LABELS, TAGS, VOCABULARY
 from tests.tiny_package import build, reseal
 from training.__main__ import main
-from training.calibrate import Model, calibrate, halves
-from training.datasets.examples import GoldAnswer, Question, TaggedSentence
+from training.calibrate import Half, Model, calibrate, halves
+from training.datasets.examples import (
+    Example,
+    GoldAnswer,
+    LabelledText,
+    Question,
+    TaggedSentence,
+    Utterance,
+)
 from training.errors import DataError
 
 HARD = "Timișoara"
@@ -74,6 +82,67 @@ def test_a_cascade_scores_between_student_and_teacher(package: Path) -> None:
     }
 
     assert scores["student"] < scores["cascade"] == scores["teacher"] == 1.0
+
+
+PLACES = ("București", HARD, "Iași")
+
+
+def examples(task: str) -> list[Example]:
+    """Some of each task, which the tiny packages (tests/tiny_graphs.py) know how to answer."""
+    texts = [" ".join(words) for words in itertools.product(PLACES, ("și", "la", "merge"), PLACES)]
+    match task:
+        case "tagging":
+            return [
+                replace(sentence, tags=("X",) * len(sentence.words)) for sentence in sentences()
+            ]
+        case "sentiment":
+            words = ("bun", "rău"), ("positive", "negative")
+            pairs = zip(*words, strict=True)
+            return [LabelledText(f"{t} {word}", label) for word, label in pairs for t in texts]
+        case "parse":
+            tags = ("O", "B-SL:LOCATION")
+            told = [TaggedSentence((text, "Iași"), tags, (True, False)) for text in texts]
+            return [Utterance(sentence, "IN:GET_WEATHER") for sentence in told]
+        case _:
+            contexts = [
+                (place, f"{place} {' '.join(rest)}")
+                for place in PLACES
+                for rest in itertools.product(("la", "și", "merge"), repeat=2)
+            ]
+            return [Question(c, "Unde?", c, (GoldAnswer(place, 0),)) for place, c in contexts]
+
+
+@pytest.mark.parametrize("task", ["tagging", "sentiment", "parse", "qa"])
+def test_any_task_with_confidence_can_be_calibrated(task: str, tmp_path: Path) -> None:
+    """Against itself nobody has to be asked."""
+    one = Model.of(Package.load(build(tmp_path, task=task)))
+
+    record = calibrate(one, one, examples(task), 0.8)
+
+    measured = record["measured"]
+    assert record["threshold"] == 0.0
+    assert measured["label_loyalty"]["student"]["value"] == 1.0
+    assert measured["same_answer"]["value"] == 1.0
+    assert measured["quality"]["student"] == measured["quality"]["teacher"]
+
+
+def test_an_answer_is_doubted_as_often_as_the_teacher_gives_another(tmp_path: Path) -> None:
+    """The student is equally sure of every place; on HARD, a third, the teacher says another."""
+    package = Package.load(build(tmp_path, task="qa"))
+    student = Model.of(package)
+
+    def run(arrays: Arrays) -> Outputs:
+        outputs = dict(student.run(arrays))
+        place = arrays["input_ids"] == VOCABULARY.index(HARD)
+        return {name: np.where(place, -9.0, logits) for name, logits in outputs.items()}
+
+    half = Half.read(student, Model(package.encoder, run, package.head), examples("qa"))
+
+    found = half.agreements(half.temperature())
+
+    share = float((found.equal == found.compared).mean())
+    assert share == pytest.approx(2 / 3)
+    assert found.confidence == pytest.approx(share, abs=0.01)
 
 
 def test_nothing_of_the_measured_half_enters_the_fit(package: Path) -> None:
