@@ -9,7 +9,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training lint format types check load bench bench-overload bench-startup constraints clean
+.PHONY: help serve test test-serving test-training lint format types check load bench bench-peers bench-overload bench-startup soak constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -44,8 +44,14 @@ load: $(LOAD)/.ready ## Load the service with teacher and student in turn and wr
 bench: $(LOAD)/.ready ## Time teacher and student in process, without HTTP, and write loadtests/RESULTS.md.
 	$(LOAD)/bin/python -m loadtests.bench_session
 
+bench-peers: $(LOAD)/.ready ## Put the same model behind other servers (installed in .venv-peers/) and write loadtests/RESULTS.md; 15 minutes.
+	$(LOAD)/bin/python -m loadtests.bench_peers
+
 bench-overload: $(LOAD)/.ready ## Send up to 4 times what the service can answer and write loadtests/RESULTS.md; 6 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_overload
+
+soak: $(LOAD)/.ready ## Ask all models of the store for 10 minutes and write loadtests/RESULTS.md.
+	$(LOAD)/bin/python -m loadtests.soak
 
 bench-startup: $(LOAD)/.ready ## Time the start of the service, weigh it, and write loadtests/RESULTS.md; 2 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_startup
@@ -57,7 +63,7 @@ constraints: $(SERVE)/.ready $(TEST)/.ready $(TRAIN)/.ready $(LOAD)/.ready ## Pi
 	mv constraints.tmp constraints.txt
 
 clean: ## Remove the environments and every cache.
-	rm -rf $(SERVE) $(TEST) $(TRAIN) $(LOAD) loyal.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(SERVE) $(TEST) $(TRAIN) $(LOAD) .venv-peers loyal.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find app training tests loadtests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is complete when its stamp exists; an interrupted install leaves none.

@@ -7,7 +7,6 @@ the machine with the service. Writes results/ner.json and RESULTS.md.
 
 import argparse
 import json
-import re
 import statistics
 import subprocess
 import sys
@@ -20,14 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from loadtests.exposition import totals
 from loadtests.figures import spread
 from loadtests.report import record
 from loadtests.servers import service
 
 HERE = Path(__file__).parent
 WARM_UP_SECONDS = 2
-TOKENS = re.compile(r"^loyal_tokens_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
-LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def main() -> None:
@@ -124,12 +122,7 @@ def load(url: str, model: str, *, users: int, seconds: int, seed: int) -> dict[s
 def tokens(url: str) -> dict[str, float]:
     """Tokens the service has computed so far, by kind: useful or padding."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=5) as reply:
-        exposition = reply.read().decode()
-    totals: dict[str, float] = {}
-    for match in TOKENS.finditer(exposition):
-        kind = dict(LABEL.findall(match["labels"]))["kind"]
-        totals[kind] = totals.get(kind, 0.0) + float(match["value"])
-    return totals
+        return totals(reply.read().decode(), "loyal_tokens_total", by="kind")
 
 
 def summarize(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def write_report() -> str:
 SECTIONS = {
     "ner": sections.service_section,
     "session": sections.session_section,
+    "peers": sections.peers_section,
     "overload": sections.overload_section,
+    "soak": sections.soak_section,
     "startup": sections.startup_section,
 }
 """In the order of RESULTS.md."""

@@ -120,6 +120,81 @@ def overload_section(result: dict[str, Any]) -> str:
     )
 
 
+def soak_section(result: dict[str, Any]) -> str:
+    rows = [
+        [check["what"], check["expected"], check["measured"], "yes" if check["equal"] else "NO"]
+        for check in result["checks"]
+    ]
+    memory = {name: f"{value / 1e6:.0f}" for name, value in result["rss_bytes"].items()}
+    grown = result["rss_growth"]
+    return "\n".join(
+        [
+            "## Minutes of mixed requests\n",
+            f"{result['minutes']:g} minutes, {result['clients']} closed-loop callers, n = "
+            f"{result['n']} requests to {', '.join(result['models'])}, under `/v1` and `/v2`; "
+            f"{result['accepted_per_s']:.0f} answers/s, p50 {milliseconds(result['p50_ms'])} ms, "
+            f"p99 {milliseconds(result['p99_ms'])} ms, without reply {result['without_reply']}. "
+            f"RSS {memory['first']} MB at first, {memory['last']} MB at last, "
+            f"{memory['highest']} MB at most, n = {result['rss_samples']}; median of the last "
+            f"third over that of the first {'' if grown is None else f'{grown:+.1%}'}, goal within "
+            f"{result['goal']:.0%}. What a request adds to the metrics is learnt by sending it "
+            "alone.\n",
+            table(["sum", "sent", "in /metrics", "equal"], rows),
+            provenance(result["environment"]),
+        ]
+    )
+
+
+def peers_section(result: dict[str, Any]) -> str:
+    same = result["same_answers"]
+    rows = [
+        [
+            row["server"],
+            row["clients"],
+            spread(row["per_s"], decimals=0),
+            *(milliseconds(row[name]) for name in ("p50_ms", "p99_ms")),
+            row["requests"],
+            row["errors"],
+            spread(row["generator_cores"]),
+            "" if same[row["server"]] is None else f"{same[row['server']]:.0%}",
+        ]
+        for row in result["rows"]
+    ]
+    goals = [
+        [
+            goal["goal"],
+            f"at {goal['at']} {goal['bound']:g}",
+            spread(goal["measured"]),
+            "yes" if goal["reached"] else "NO",
+        ]
+        for goal in result["goals"]
+    ]
+    columns = [
+        *("server", "clients", "requests/s", "p50 ms", "p99 ms", "n", "errors"),
+        *("generator cores", "same answers"),
+    ]
+    versions = {n: number for of in result["versions"].values() for n, number in of.items()}
+    left_out = "".join(f"Left out: {name}, {why}.\n" for name, why in result["left_out"].items())
+    return "\n".join(
+        [
+            "## The same model behind other servers\n",
+            f"{result['model']}, one of {result['texts']} headlines and sentences a request, two "
+            f"threads that run the model, n = {result['n']} starts of each server in turn, "
+            f"{result['seconds']:g} s a load; median [lowest to highest], latencies pooled. The "
+            "load generator shares the cores. Without a server two processes with a thread each "
+            f"run {spread(result['ceiling_per_s'], decimals=0)} texts/s in batches of 32, "
+            "tokenization included: the ceiling. torch runs the graph's int8 weights scaled back "
+            "to fp32, since there are no others. Same answers: texts with the same entities as "
+            "from Loyal; batches change int8 answers a little.\n",
+            table(columns, rows),
+            table(["goal", "bound", "measured", "reached"], goals),
+            *([left_out] if left_out else []),
+            "Peers: " + ", ".join(f"{n} {number}" for n, number in versions.items()) + ".\n",
+            provenance(result["environment"]),
+        ]
+    )
+
+
 def startup_section(result: dict[str, Any]) -> str:
     names = {
         "ready": "`/readyz` answers 200",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from loadtests.clients import Load, Sample, arrivals, closed_loop, open_loop
 from loadtests.connection import Malformed, post, take_reply
+from loadtests.exposition import total, totals
 from loadtests.figures import differences, growth, percentiles_ms, ratios, shares, spread
 from loadtests.inputs import inputs_of, v1, v2
 
@@ -87,6 +88,14 @@ def test_rate_counts_answers_only() -> None:
     samples = [Sample(0, 0, 1, status) for status in (200, 429, 200, 0)]
 
     assert Load(samples, seconds=4, generator_cores=0).accepted_per_s == 0.5
+
+
+def test_samples_are_summed_by_label() -> None:
+    text = 'a_total{x="1",y="2"} 3.0\na_total{x="2",y="2"} 4.0\na_total_more{y="2"} 9.0\nb 1.0'
+
+    assert totals(text, "a_total", by="x") == {"1": 3.0, "2": 4.0}
+    assert total(text, "a_total") == 7.0
+    assert total(text, "b") == 1.0
 
 
 PLAIN = b"HTTP/1.1 429 Too Many\r\nRetry-After: 3\r\nContent-Length: 2\r\n\r\n{}"
