@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from app.contract.errors import ContractError
 from training.errors import TrainingError
-from training.recipe import STEPS, CorpusSplit, Recipe, load_recipe
+from training.recipe import STEPS, CorpusSplit, EncoderFile, Recipe
+from training.recipe_file import load_recipe
 
 logger = logging.getLogger("training")
 
@@ -25,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    # Else it warns of fresh weights wherever a head is replaced, which is what training is for.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         return options.command(options)
     except (TrainingError, ContractError, OSError) as error:
@@ -40,7 +43,8 @@ def _validate(options: argparse.Namespace) -> int:
     for path in options.recipes:
         try:
             recipe = load_recipe(path)
-            _print({"recipe": str(path), "ok": True, "name": recipe.name, "task": recipe.task})
+            kind = recipe.task if isinstance(recipe, Recipe) else "encoder"
+            _print({"recipe": str(path), "ok": True, "name": recipe.name, "task": kind})
         except TrainingError as error:
             logger.error("%s", error)
             failed += 1
@@ -59,11 +63,23 @@ def _register(options: argparse.Namespace) -> int:
     return _walk(options, load_recipe(options.recipe), "register")
 
 
-def _walk(options: argparse.Namespace, recipe: Recipe, until: str) -> int:
+def _walk(options: argparse.Namespace, recipe: Recipe | EncoderFile, until: str) -> int:
+    if isinstance(recipe, EncoderFile):
+        return _walk_encoder(options, recipe, until)
     from training.run import Road  # heavy: torch and transformers
 
     road = Road(recipe, _data_dir(options.data_dir), options.work_dir, options.store)
     _print(road.run(until))
+    return 0
+
+
+def _walk_encoder(options: argparse.Namespace, recipe: EncoderFile, until: str) -> int:
+    from training.encoder import publish_encoder, train_encoder
+
+    folder = train_encoder(recipe, data_dir=_data_dir(options.data_dir), work_dir=options.work_dir)
+    if until == "register":
+        folder = publish_encoder(recipe, options.work_dir)
+    _print({"step": until, "encoder": str(folder)})
     return 0
 
 

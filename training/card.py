@@ -7,8 +7,17 @@ import yaml
 from app.contract.heads import label_names
 from app.contract.manifest import Calibration, Manifest, Score
 from training.evaluate import Record
+from training.hub import published_name
+from training.recipe import EncoderFile
 
-HUB_TASK = {"ner": "token-classification"}
+HUB_TASK = {
+    "tagging": "token-classification",
+    "ner": "token-classification",
+    "sentiment": "text-classification",
+    "sts": "sentence-similarity",
+    "dialect": "text-classification",
+}
+PER_LABEL = {"spans": "strict F1", "tags": "recall", "classes": "recall"}
 DATA = "Data, licences, limits"
 CASCADE = "As a cascade with"
 
@@ -38,7 +47,8 @@ def card_text(manifest: Manifest, evaluation: Record, data_notes: str) -> str:
         sections.append(f"## Loyalty to {manifest.teacher}\n\n" + score_table(manifest.loyalty))
     if manifest.calibration:
         sections.append("## " + _cascade(manifest.calibration, evaluation["calibration"]))
-    sections.append(_per_type(evaluation))
+    if evaluation["per_label"]:
+        sections.append(_per_label(evaluation, PER_LABEL[manifest.head.kind]))
     sections.append(f"## {DATA}\n\n{data_notes.strip()}")
     sections.append(
         "## Reproduce\n\n"
@@ -101,8 +111,8 @@ def _scores(quality: dict[str, Score], evaluation: Record) -> str:
     dev = evaluation["dataset"]
     return (
         f"{score_table(quality)}\n\nMeasured on {dev['corpus']} {dev['split']} "
-        f"({dev['sentences']} sentences) through the serving pipeline; `strict_f1` over the "
-        "corpus's words, `strict_f1_running_text` over the untokenized text. "
+        f"({dev['examples']} examples) through the serving pipeline, words as the corpus cuts them "
+        "unless a measure says otherwise. "
         f"Hardware: {evaluation['hardware']}."
     )
 
@@ -131,6 +141,35 @@ def _cascade(calibration: Calibration, record: Record) -> str:
     )
 
 
-def _per_type(evaluation: Record) -> str:
-    scores = {name: Score.model_validate(score) for name, score in evaluation["per_type"].items()}
-    return "## Scores by label\n\n" + score_table(scores)
+def _per_label(evaluation: Record, measure: str) -> str:
+    scores = {name: Score.model_validate(score) for name, score in evaluation["per_label"].items()}
+    return f"## By label: {measure}\n\n" + score_table(scores)
+
+
+def encoder_card(recipe: EncoderFile, last: dict[str, float]) -> str:
+    """The card of a published encoder.
+
+    Args:
+        recipe: that made it.
+        last: final entry of its history.
+    """
+    header = {
+        "license": recipe.licence,
+        "pipeline_tag": "fill-mask",
+        "library_name": "transformers",
+        "base_model": published_name(recipe.pretrain.base),
+    }
+    pretrain = recipe.pretrain
+    return (
+        "\n\n".join(
+            [
+                f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
+                f"# {recipe.name}",
+                f"Masked-LM on {pretrain.tokens:,} tokens, {pretrain.vocabulary_size:,} subwords, "
+                f"{'lower-cased' if pretrain.lowercase else 'cased'}; weights in fp16. Development "
+                f"perplexity {last['dev_perplexity']:.1f} over masked words.",
+                f"## Data, licences, limits\n\n{recipe.data_notes.strip()}",
+            ]
+        )
+        + "\n"
+    )

@@ -2,18 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
 from app.contract.tokenization import SubwordTokenizer
-from training.datasets import read_split
-from training.datasets.examples import TaggedSentence
-from training.datasets.sentences import read_sentences
+from training.datasets import CORPORA, read_split
+from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
+from training.datasets.sentences import choose_sentences
 from training.errors import DataError
 from training.recipe import CorpusSplit, Recipe, Stage
 from training.reproducibility import fingerprint
-from training.token_batches import label_list
+from training.text_mix import read_mix
 
 logger = logging.getLogger(__name__)
 
@@ -34,56 +35,55 @@ class RoadData:
         """Read every labelled split once, before anything is trained.
 
         Raises:
-            DataError: a file is missing or malformed, or has tags the teacher never sees.
+            DataError: a file is missing or malformed, the labels are of one class, or a split has
+                labels that no teacher is trained on.
         """
-        known = {label[2:] for label in self.labels} | {""}
-        splits = [split for stage in self.recipe.student.stages for split in stage.data]
+        head = self.head
+        known = {"", *getattr(head, "labels", ())}
+        stages = [stage for student in self.recipe.students.values() for stage in student.stages]
+        splits = [split for stage in stages for split in stage.data if split.labels == "gold"]
         for split in (*splits, self.recipe.dev):
-            tags = {tag for s in self._read(split) for tag in s.tags or ()}
-            odd = sorted(tag for tag in tags if tag[2:] not in known)
+            odd = sorted(labels_of(self._read(split)) - known)
             if odd:
                 raise DataError(
-                    f"{split.corpus} {split.split}: tags {', '.join(odd)} do not occur in the "
-                    "teacher's training data"
+                    f"{split.corpus} {split.split}: labels {', '.join(odd)} do not occur in the "
+                    "teachers' training data"
                 )
-        logger.info("dev: %d sentences, %d labels", len(self.dev), len(self.labels))
+        logger.info("dev: %d examples; head: %s", len(self.dev), self.head.kind)
 
     @cached_property
-    def dev(self) -> list[TaggedSentence]:
+    def dev(self) -> list[Example]:
         """The development split: measured on, never trained or tuned on."""
         return self._read(self.recipe.dev)
 
     @cached_property
-    def labels(self) -> tuple[str, ...]:
-        """The labels of the teacher's training data."""
-        stages = self.recipe.teacher.stages
-        return tuple(label_list([s for stage in stages for s in self.tagged(stage)]))
+    def head(self) -> Head:
+        """Of every model of the recipe: the labels are those of the teachers' training data."""
+        return new_head(self.recipe.task, self._gold_of_teachers)
 
-    def tagged(self, stage: Stage) -> list[TaggedSentence]:
-        """The sentences of a stage's corpora, as often as it repeats them.
+    def labelled(self, stage: Stage) -> list[Example]:
+        """The examples of a stage's corpora, as often as it repeats them.
 
-        Those whose labels are the teacher's business come without tags.
+        Those whose labels are the teachers' business come without labels.
         """
-        sentences: list[TaggedSentence] = []
+        examples: list[Example] = []
         for split in stage.data:
             read = self._read(split)
             if split.labels == "teacher":
-                read = [TaggedSentence(s.words, None, s.space_after) for s in read]
-            sentences += read * split.repeat
-        return sentences
+                read = [_without_labels(example) for example in read]
+            examples += read * split.repeat
+        return examples
 
-    def sentences(self, stage: Stage, tokenizer: SubwordTokenizer) -> list[TaggedSentence]:
-        """`tagged`, and the sentences that a stage takes out of raw text."""
-        sentences = self.tagged(stage)
+    def examples(self, stage: Stage, tokenizer: SubwordTokenizer) -> list[Example]:
+        """`labelled`, and the sentences that a stage takes out of raw text."""
+        examples = self.labelled(stage)
         if stage.unlabelled is not None:
-            text = stage.unlabelled.text
-            sentences += read_sentences(
-                self.data_dir / text.folder,
-                text.sources,
+            examples += choose_sentences(
+                read_mix(self.data_dir, stage.unlabelled.text),
                 count=stage.unlabelled.sentences,
                 tokenizer=tokenizer,
             )
-        return sentences
+        return examples
 
     def digest(self, stages: Sequence[Stage]) -> str:
         """Hash of what some stages train on: other data make other results."""
@@ -94,8 +94,70 @@ class RoadData:
             for source in stage.unlabelled.text.sources
             for path in sorted((self.data_dir / stage.unlabelled.text.folder).glob(f"{source}-*"))
         ]
-        tagged = [[(s.words, s.tags) for s in self.tagged(stage)] for stage in stages]
-        return fingerprint([shards, tagged])
+        return fingerprint([shards, [_content(self.labelled(stage)) for stage in stages]])
 
-    def _read(self, split: CorpusSplit) -> list[TaggedSentence]:
-        return read_split(self.data_dir, split.corpus, split.split)
+    @cached_property
+    def dev_digest(self) -> str:
+        """Hash of the development split."""
+        return fingerprint(_content(self.dev))
+
+    @cached_property
+    def _gold_of_teachers(self) -> list[Example]:
+        teachers = self.recipe.teachers.values()
+        return [e for t in teachers for stage in t.stages for e in self.labelled(stage)]
+
+    def _read(self, split: CorpusSplit) -> list[Example]:
+        kind = CORPORA[split.corpus].kind
+        return read_split(self.data_dir, split.corpus, split.split, kind)
+
+
+def new_head(task: str, examples: Sequence[Example]) -> Head:
+    """The head for a task, with the labels that occur.
+
+    Raises:
+        DataError: there are not two labels to tell apart.
+    """
+    if task == "sts":
+        return ScoreHead()
+    labels = tuple(sorted(labels_of(examples)))
+    if len(labels) < 2:
+        raise DataError(f"the teachers' training data have no two labels: {', '.join(labels)}")
+    match task:
+        case "tagging":
+            xpos = {tag for e in examples if isinstance(e, TaggedSentence) for tag in e.xpos or ()}
+            return TagHead(labels=labels, xpos=tuple(sorted(xpos)))
+        case "ner":
+            types = sorted({label[2:] for label in labels if label != "O"})
+            return SpanHead(labels=("O", *(f"{bio}-{name}" for name in types for bio in "BI")))
+        case _:
+            return ClassHead(labels=labels)
+
+
+def labels_of(examples: Sequence[Example]) -> set[str]:
+    """The labels that occur: universal tags, BIO tags or classes."""
+    found: set[str] = set()
+    for example in examples:
+        match example:
+            case TaggedSentence():
+                found.update(example.tags or ())
+            case LabelledText():
+                found.add(example.label)
+            case _:
+                pass
+    return found
+
+
+def _without_labels(example: Example) -> Example:
+    match example:
+        case TaggedSentence():
+            return replace(example, tags=None, xpos=None)
+        case LabelledText():
+            return replace(example, label="", rating=None)
+        case ScoredPair():
+            return replace(example, score=float("nan"))
+        case _:
+            return example
+
+
+def _content(examples: Sequence[Example]) -> list[object]:
+    return [asdict(example) for example in examples]

@@ -1,72 +1,140 @@
 """Task-specific distillation: soft targets, gold labels and last hidden states.
 
-Per batch, over the subwords that are not padding (methods of Hinton et al. 2015; Sanh et al. 2019):
+Per batch, over the units of its examples (Hinton et al. 2015; Sanh et al. 2019):
     L = soft * T^2 KL(p_t || p_s) + hard * CE(gold, p_s) + hidden * (1 - cos(h_s, h_t))
-The teacher runs beside the student on the same batch, so both see the same windows.
+Several teachers are an ensemble: p_t is the mean of their probabilities at the units that they
+share with the student, whatever their vocabularies. Values take squared errors instead. Hidden
+states are compared with teachers of the student's own vocabulary.
 """
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from transformers.modeling_utils import PreTrainedModel
 
+from app.contract.heads import Head, label_names
 from training.batches import BatchPlan
 from training.errors import StepError
 from training.loop import device, fit
-from training.losses import hidden_cosine, soft_cross_entropy
+from training.losses import gold_loss, hidden_cosine, soft_cross_entropy
 from training.recipe import LossWeights, Stage
+from training.task_model import HIDDEN, TaskModel
 from training.teacher import stage_settings
-from training.token_batches import NO_TARGET, TokenRow, token_batch
+from training.units import Batch, UnitSet, align
+
+logger = logging.getLogger(__name__)
+SHARED_UNITS = 0.5
+"""Of the student's units a teacher must read at least this share."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher of a student, on the student's examples.
+
+    Attributes:
+        model: in evaluation mode.
+        units: the examples under its own vocabulary; the student's own set if they share one.
+        aligned: per example, for each of the student's words its own, or -1; None if they share
+            a vocabulary.
+    """
+
+    model: TaskModel
+    units: UnitSet
+    aligned: Sequence[NDArray[np.int64]] | None
+
+    @classmethod
+    def of(cls, name: str, model: TaskModel, own: UnitSet, student: UnitSet) -> "Teacher":
+        """Put a teacher beside a student.
+
+        Raises:
+            StepError: the two cut the text into different words.
+        """
+        model.to(device()).eval()
+        if own is student:
+            return cls(model, own, None)
+        aligned = align(student, own)
+        shared = float(np.mean(np.concatenate(aligned) >= 0))
+        logger.info("%s reads %.1f %% of the student's words", name, 100 * shared)
+        if shared < SHARED_UNITS:
+            raise StepError(
+                f"{name} and the student cut texts into different words: only {100 * shared:.0f} "
+                "% start at the same place; choose a teacher with a similar pre-tokenizer"
+            )
+        return cls(model, own, aligned)
+
+    @torch.no_grad()
+    def teach(self, chosen: Sequence[int], batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
+        """What it says about the student's batch.
+
+        Args:
+            chosen: indices of the examples.
+            batch: the student's batch of them.
+
+        Returns:
+            Its decisions at the student's units, rows of NaN where it reads none; and its last
+            hidden states if it shares the student's vocabulary.
+        """
+        own = batch if self.aligned is None else self.units.batch(chosen)
+        outputs = self.model(**own.inputs)
+        decisions = own.decisions(outputs, self.model.head)
+        if self.aligned is None:
+            return decisions, outputs[HIDDEN]
+        at = self._words_at(chosen, self.aligned)
+        for output in self.model.head.outputs:
+            if output.per_token:
+                rows = decisions[output.name]
+                nothing = torch.full_like(rows[:1], torch.nan)
+                decisions[output.name] = torch.cat([rows, nothing])[at]
+        return decisions, None
+
+    def _words_at(self, chosen: Sequence[int], aligned: Sequence[NDArray[np.int64]]) -> Tensor:
+        """For each of the student's words in a batch the row of this teacher's, or -1."""
+        found, offset = [], 0
+        for index in chosen:
+            found.append(np.where(aligned[index] >= 0, aligned[index] + offset, -1))
+            offset += len(self.units.starts(index))
+        return torch.from_numpy(np.concatenate(found)).to(device())
 
 
 def distill(
-    student: PreTrainedModel,
-    teacher: PreTrainedModel,
-    rows: Sequence[TokenRow],
+    student: TaskModel,
+    teachers: Sequence[Teacher],
+    units: UnitSet,
     stage: Stage,
     *,
     weights: LossWeights,
     temperature: float,
-    pad_id: int,
     seed: int,
     checkpoint: Path,
     title: str,
 ) -> list[dict[str, float]]:
-    """Train `student` in place; see training.loop.fit.
-
-    Raises:
-        StepError: teacher and student name different labels.
-    """
-    check_same_labels(student, teacher)
-    teacher.to(device()).eval()
-    plan = BatchPlan([len(row.targets) for row in rows], batch_size=stage.batch_size, seed=seed)
+    """Train `student` in place; see training.loop.fit."""
+    plan = BatchPlan(units.lengths, batch_size=stage.batch_size, seed=seed)
 
     def losses(chosen: list[int]) -> dict[str, Tensor]:
-        batch = token_batch([rows[i] for i in chosen], pad_id=pad_id)
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        with torch.no_grad():
-            taught = teacher(**inputs, output_hidden_states=True)
-        learnt = student(**inputs, output_hidden_states=True)
-        real = batch.attention_mask.bool()
-        logits = learnt.logits.float()
-        parts = {
-            "soft": weights.soft
-            * soft_cross_entropy(
-                logits[real], taught.logits.float()[real], temperature=temperature
-            ),
-            "hidden": weights.hidden
-            * hidden_cosine(
-                learnt.hidden_states[-1].float()[real], taught.hidden_states[-1].float()[real]
-            ),
-        }
-        gold = batch.targets != NO_TARGET
-        if gold.any():
-            parts["hard"] = weights.hard * functional.cross_entropy(
-                logits[gold], batch.targets[gold]
-            )
+        batch = units.batch(chosen)
+        lessons = [teacher.teach(chosen, batch) for teacher in teachers]
+        outputs = student(**batch.inputs)
+        parts: dict[str, Tensor] = {}
+        for name, ours in batch.decisions(outputs, student.head).items():
+            taught = ensemble([said[name] for said, _ in lessons], temperature=temperature)
+            told = ~taught[:, 0].isnan()
+            if told.any():
+                soft = _soft_loss(ours[told], taught[told], temperature=temperature)
+                parts[f"soft {name}"] = weights.soft * soft
+            hard = gold_loss(ours, batch.targets[name])
+            if hard is not None:
+                parts[f"hard {name}"] = weights.hard * hard
+        real = batch.inputs["attention_mask"].bool()
+        mine = outputs[HIDDEN].float()[real]
+        for hidden in (hidden for _, hidden in lessons if hidden is not None):
+            parts["hidden"] = weights.hidden * hidden_cosine(mine, hidden.float()[real])
         return parts
 
     return fit(
@@ -81,13 +149,35 @@ def distill(
     )
 
 
-def check_same_labels(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+def ensemble(decisions: Sequence[Tensor], *, temperature: float) -> Tensor:
+    """What several teachers say together (Mode A: probabilities averaged unit by unit).
+
+    Args:
+        decisions: per teacher logits of shape (units, labels), or values of shape (units, 1); rows
+            of NaN where it is silent.
+        temperature: of the softmax.
+
+    Returns:
+        Mean probabilities, or values, of the teachers that speak; NaN where none does.
+    """
+    stacked = torch.stack(list(decisions))
+    if stacked.shape[-1] > 1:
+        stacked = torch.softmax(stacked / temperature, dim=-1)
+    return stacked.nanmean(dim=0)
+
+
+def check_same_head(student: Head, teacher: Head, name: str) -> None:
     """Refuse to distil between different label sets.
 
     Raises:
         StepError: names the labels that only one of the two has.
     """
-    ours, theirs = student.config.id2label, teacher.config.id2label
-    if ours != theirs:
-        odd = set(ours.values()) ^ set(theirs.values())
-        raise StepError(f"teacher and student labels differ: {sorted(odd) or 'in their order'}")
+    if student != teacher:
+        odd = sorted(set(label_names(student)) ^ set(label_names(teacher)))
+        raise StepError(f"{name} and the student differ in labels: {odd or 'in their order'}")
+
+
+def _soft_loss(ours: Tensor, taught: Tensor, *, temperature: float) -> Tensor:
+    if taught.shape[-1] > 1:
+        return soft_cross_entropy(ours, taught, temperature=temperature)
+    return functional.mse_loss(ours, taught)

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.decoding import decode_tags, entities, word_logits
-from app.contract.encoded_text import Text
-from app.contract.heads import SpanHead
+from app.contract.decoding import Entity, decode_tags, entities, similarity, word_logits
+from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
+from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
 from app.contract.manifest import Score
 from app.contract.pipeline import Runner, predict_outputs
 from app.contract.probabilities import softmax
 from app.contract.tokenization import SubwordTokenizer
-from training.datasets.examples import TaggedSentence
-from training.loyalty import label_loyalty, probability_loyalty
-from training.metrics import Span, strict_f1
+from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
+from training.errors import StepError
+from training.loyalty import label_loyalty, probability_loyalty, regression_loyalty
+from training.metrics import Span, accuracy, macro_f1, pearson, spearman, strict_f1
 
 Record = dict[str, Any]
 """Content of eval.json, or a part of it."""
@@ -29,7 +30,7 @@ class Engine:
 
     encoder: SubwordTokenizer
     run: Runner
-    head: SpanHead
+    head: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,44 +38,146 @@ class Predictions:
     """What an engine says about a split.
 
     Attributes:
-        probabilities: per word, shape (words, labels), all sentences in order.
-        sentence: sentence of each word, shape (words,).
-        spans: per sentence, over the corpus's words: (type, first word, end word).
-        raw_spans: per sentence, over the running text: (type, start, end) in code points.
+        head: of the engine.
+        decisions: output -> probabilities of each word or text, shape (items, labels), all examples
+            in order; or values in [0, 1], shape (items,).
+        owner: example of each item, shape (items,).
+        spans: per example, over the corpus's words: (type, first word, end word); spans only.
+        raw_spans: per example, over the running text: (type, start, end) in code points.
     """
 
-    probabilities: NDArray[np.float32]
-    sentence: NDArray[np.int64]
+    head: Head
+    decisions: dict[str, NDArray[np.floating]]
+    owner: NDArray[np.int64]
     spans: list[set[Span]]
     raw_spans: list[set[Span]]
 
+    def labels(self, output: str, names: Sequence[str]) -> list[str]:
+        """The likeliest label of each item."""
+        return [names[i] for i in self.decisions[output].argmax(axis=-1)]
 
-def predict_split(engine: Engine, sentences: Sequence[TaggedSentence]) -> Predictions:
-    """Run a split twice: as the corpus's words, and as running text."""
-    probabilities, owners, spans = [], [], []
-    words = [sentence.words for sentence in sentences]
-    labels = engine.head.labels
-    predicted = predict_outputs(engine.encoder, engine.head, engine.run, words)
-    for owner, (encoded, outputs) in enumerate(predicted):
-        indices, rows = word_logits(encoded, outputs)
-        full = np.zeros((len(encoded.words), len(labels)), np.float32)
-        full[:, labels.index("O")] = 1.0
-        full[indices] = softmax(rows)
-        probabilities.append(full)
-        owners.append(np.full(len(full), owner))
-        first = {word.start: i for i, word in enumerate(encoded.words)}
-        last = {word.end: i for i, word in enumerate(encoded.words)}
-        found = entities(encoded, decode_tags(encoded, outputs, labels))
-        spans.append({(e.label, first[e.start], last[e.end] + 1) for e in found})
-    texts = [sentence.text for sentence in sentences]
-    raw = [
-        {
-            (e.label, e.start, e.end)
-            for e in entities(encoded, decode_tags(encoded, outputs, labels))
-        }
-        for encoded, outputs in predict_outputs(engine.encoder, engine.head, engine.run, texts)
-    ]
-    return Predictions(np.concatenate(probabilities), np.concatenate(owners), spans, raw)
+
+def served_input(example: Example) -> Input:
+    """An example as a request would put it, words as words."""
+    match example:
+        case TaggedSentence():
+            return example.words
+        case ScoredPair():
+            return Pair(example.first, example.second)
+        case _:
+            return example.text
+
+
+def predict_split(engine: Engine, examples: Sequence[Example]) -> Predictions:
+    """Run a split; sentences with spans a second time, as running text."""
+    head = engine.head
+    inputs = [served_input(example) for example in examples]
+    predicted = predict_outputs(engine.encoder, head, engine.run, inputs)
+    if isinstance(head, ScoreHead):
+        values = np.asarray([similarity(head, outputs) for _, outputs in predicted])
+        return Predictions(head, {"logits": values}, np.arange(len(values)), [], [])
+    decisions, owner = {}, np.arange(len(examples))
+    for output in head.outputs:
+        found = [
+            _word_probabilities(encoded, outputs, head, output.name)
+            if output.per_token
+            else softmax(outputs[0][output.name][None])
+            for encoded, outputs in predicted
+        ]
+        decisions[output.name] = np.concatenate(found)
+        owner = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+    if not isinstance(head, SpanHead):
+        return Predictions(head, decisions, owner, [], [])
+    raw = predict_outputs(engine.encoder, head, engine.run, [e.text for e in examples])
+    return Predictions(
+        head,
+        decisions,
+        owner,
+        [_word_spans(head, *each) for each in predicted],
+        [{(e.label, e.start, e.end) for e in _entities(head, *each)} for each in raw],
+    )
+
+
+def quality(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]:
+    """The scores of a task, each with its interval."""
+    head = found.head
+    match head:
+        case SpanHead():
+            sentences = [e for e in examples if isinstance(e, TaggedSentence)]
+            gold = [gold_spans(sentence) for sentence in sentences]
+            placed = [
+                {(label, s.word_spans[a][0], s.word_spans[b - 1][1]) for label, a, b in spans}
+                for s, spans in zip(sentences, gold, strict=True)
+            ]
+            return {
+                "strict_f1": strict_f1(found.spans, gold),
+                "strict_f1_running_text": strict_f1(found.raw_spans, placed),
+            }
+        case TagHead():
+            sentences = [e for e in examples if isinstance(e, TaggedSentence)]
+            upos = [tag for s in sentences for tag in s.tags or ()]
+            scores = {
+                "upos_accuracy": accuracy(found.labels("logits", head.labels), upos, found.owner)
+            }
+            if head.xpos:
+                xpos = [tag for s in sentences for tag in s.xpos or ()]
+                predicted = found.labels("xpos_logits", head.xpos)
+                scores["xpos_accuracy"] = accuracy(predicted, xpos, found.owner)
+            return scores
+        case ScoreHead():
+            scored = np.asarray([e.score for e in examples if isinstance(e, ScoredPair)])
+            values = found.decisions["logits"]
+            return {"pearson": pearson(values, scored), "spearman": spearman(values, scored)}
+        case ClassHead():
+            truth = [e.label for e in examples if isinstance(e, LabelledText)]
+            predicted = found.labels("logits", head.labels)
+            return {
+                "accuracy": accuracy(predicted, truth),
+                "macro_f1": macro_f1(predicted, truth),
+            }
+        case _:
+            raise StepError(f"no scores are known for heads of kind {head.kind}")
+
+
+def per_label(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]:
+    """Scores of each label: strict F1 of a type of entity, recall of a tag or class."""
+    match found.head:
+        case SpanHead():
+            gold = [gold_spans(e) for e in examples if isinstance(e, TaggedSentence)]
+
+            def only(name: str, spans: list[set[Span]]) -> list[set[Span]]:
+                return [{span for span in each if span[0] == name} for each in spans]
+
+            types = sorted({label for spans in gold for label, _, _ in spans})
+            return {name: strict_f1(only(name, found.spans), only(name, gold)) for name in types}
+        case TagHead() | ClassHead() as head:
+            truth = [label for example in examples for label in _gold_labels(example)]
+            predicted = found.labels("logits", head.labels)
+            said = {
+                name: [p for p, t in zip(predicted, truth, strict=True) if t == name]
+                for name in set(truth)
+            }
+            return {name: accuracy(said[name], [name] * len(said[name])) for name in sorted(said)}
+        case _:
+            return {}
+
+
+def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
+    """Agreement of a student with its teacher on the same items."""
+    if isinstance(student.head, ScoreHead):
+        return regression_loyalty(teacher.decisions["logits"], student.decisions["logits"])
+    pair = teacher.decisions["logits"], student.decisions["logits"], teacher.owner
+    scores = {
+        "label_loyalty": label_loyalty(*pair),
+        "probability_loyalty": probability_loyalty(*pair),
+        "probability_loyalty_base2": probability_loyalty(*pair, base=2),
+    }
+    if "xpos_logits" in student.decisions:
+        fine = teacher.decisions["xpos_logits"], student.decisions["xpos_logits"], teacher.owner
+        scores["xpos_label_loyalty"] = label_loyalty(*fine)
+    if isinstance(student.head, SpanHead):
+        scores["span_loyalty"] = strict_f1(student.spans, teacher.spans)
+    return scores
 
 
 def gold_spans(sentence: TaggedSentence) -> set[Span]:
@@ -91,39 +194,40 @@ def gold_spans(sentence: TaggedSentence) -> set[Span]:
     return spans
 
 
-def quality(predictions: Predictions, sentences: Sequence[TaggedSentence]) -> dict[str, Score]:
-    """Strict span F1 over the corpus's words, and over running text, with intervals."""
-    gold = [gold_spans(sentence) for sentence in sentences]
-    placed = [
-        {(label, s.word_spans[a][0], s.word_spans[b - 1][1]) for label, a, b in spans}
-        for s, spans in zip(sentences, gold, strict=True)
-    ]
-    return {
-        "strict_f1": strict_f1(predictions.spans, gold),
-        "strict_f1_running_text": strict_f1(predictions.raw_spans, placed),
-    }
+def _gold_labels(example: Example) -> Sequence[str]:
+    match example:
+        case TaggedSentence():
+            return example.tags or ()
+        case LabelledText():
+            return (example.label,)
+        case _:
+            return ()
 
 
-def per_type(predictions: Predictions, sentences: Sequence[TaggedSentence]) -> dict[str, Score]:
-    """Strict F1 of each entity type."""
-    gold = [gold_spans(sentence) for sentence in sentences]
-    types = sorted({label for spans in gold for label, _, _ in spans})
+def _word_probabilities(
+    encoded: EncodedText, outputs: Sequence[WindowOutputs], head: Head, name: str
+) -> NDArray[np.float32]:
+    """Of each word, shape (words, labels); one that cannot be read is outside, or the first."""
+    indices, rows = word_logits(encoded, outputs, name)
+    full = np.zeros((len(encoded.words), rows.shape[-1]), np.float32)
+    full[:, head.labels.index("O") if isinstance(head, SpanHead) else 0] = 1.0
+    full[indices] = softmax(rows)
+    return full
 
-    def only(name: str, spans: list[set[Span]]) -> list[set[Span]]:
-        return [{span for span in each if span[0] == name} for each in spans]
 
-    return {name: strict_f1(only(name, predictions.spans), only(name, gold)) for name in types}
+def _entities(
+    head: SpanHead, encoded: EncodedText, outputs: Sequence[WindowOutputs]
+) -> list[Entity]:
+    return entities(encoded, decode_tags(encoded, outputs, head.labels))
 
 
-def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
-    """Agreement of a student with its teacher on the same words."""
-    pair = teacher.probabilities, student.probabilities, teacher.sentence
-    return {
-        "label_loyalty": label_loyalty(*pair),
-        "probability_loyalty": probability_loyalty(*pair),
-        "probability_loyalty_base2": probability_loyalty(*pair, base=2),
-        "span_loyalty": strict_f1(student.spans, teacher.spans),
-    }
+def _word_spans(
+    head: SpanHead, encoded: EncodedText, outputs: Sequence[WindowOutputs]
+) -> set[Span]:
+    first = {word.start: i for i, word in enumerate(encoded.words)}
+    last = {word.end: i for i, word in enumerate(encoded.words)}
+    found = _entities(head, encoded, outputs)
+    return {(e.label, first[e.start], last[e.end] + 1) for e in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +246,20 @@ class Speed:
 
 
 def measure_speed(
-    engines: dict[str, Engine], texts: Sequence[Text], *, batch_size: int, rounds: int = 7
+    engines: dict[str, Engine], texts: Sequence[Input], *, batch_size: int, rounds: int = 7
 ) -> dict[str, Speed]:
     """Time engines in turn, round by round, so that a drifting machine hurts all alike.
 
     Texts are grouped by length, as the service does.
     """
     seconds: dict[str, list[float]] = {name: [] for name in engines}
-    by_length = sorted(texts, key=len)
+    by_length = sorted(texts, key=_size)
     batches = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
     for measured in range(rounds + 1):
         for name, engine in engines.items():
             started = time.perf_counter()
             for batch in batches:
-                encoded = engine.encoder.encode(batch)
+                encoded = engine.encoder.encode(batch, long=engine.head.long)
                 windows = [window for text in encoded for window in text.windows]
                 engine.run(engine.encoder.collate(windows))
             if measured > 0:  # the first round warms up
@@ -169,3 +273,7 @@ def measure_speed(
         )
         for name, taken in seconds.items()
     }
+
+
+def _size(text: Input) -> int:
+    return len(text.first) + len(text.second) if isinstance(text, Pair) else len(text)

@@ -1,76 +1,92 @@
 """torch to ONNX, by optimum, checked against torch."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
-from transformers.modeling_utils import PreTrainedModel
 
-from app.contract.encoded_text import EncodedText
+from app.contract.encoded_text import Input
+from app.contract.heads import Output
 from app.contract.manifest import MODEL
-from app.contract.tokenization import collate
+from app.contract.pipeline import Runner
+from app.contract.tokenization import SubwordTokenizer
 from training.errors import StepError
-from training.runners import LOGITS, onnx_runner, torch_runner
+from training.runners import onnx_runner, torch_runner
+from training.task_model import TaskModel
 
 OPSET = 17
 PARITY = 1e-4
 """Largest allowed difference of a logit between torch and fp32 ONNX: summation order only."""
+READ_PAIRS = ("score", "answer")
+"""Heads over two texts: their graphs ask for token types; elsewhere these are constant."""
 
 
-def export_model(model: PreTrainedModel, path: Path, *, task: str) -> None:
-    """Write an fp32 graph: `input_ids`, `attention_mask` (batch, length) -> `logits`.
-
-    Args:
-        model: in float32.
-        path: file to write.
-        task: optimum's name, e.g. "token-classification".
-    """
+def export_model(model: TaskModel, path: Path) -> None:
+    """Write an fp32 graph: token arrays of shape (batch, length) to the outputs of the head."""
     constructor = TasksManager.get_exporter_config_constructor(
-        "onnx", model=model, task=task, library_name="transformers"
+        "onnx", model=model.trunk, task="feature-extraction", library_name="transformers"
     )
     base = type(constructor(model.config))
+    head = model.head
 
-    class TwoInputs(base):  # type: ignore[misc, valid-type]  # known at run time only
-        """Token types are constant in single-text models: the graph need not ask for them."""
+    class TaskConfig(base):  # type: ignore[misc, valid-type]  # known at run time only
+        """The architecture's inputs, the head's outputs."""
 
         @property
         def inputs(self) -> dict[str, dict[int, str]]:
             """Named inputs with their dynamic axes."""
             kept = super().inputs
-            return {name: kept[name] for name in ("input_ids", "attention_mask")}
+            if head.kind not in READ_PAIRS:
+                kept.pop("token_type_ids", None)
+            return kept
 
-    config = TwoInputs(model.config, task=task)
+        @property
+        def outputs(self) -> dict[str, dict[int, str]]:
+            """Named outputs with their dynamic axes."""
+            return {
+                output.name: {0: "batch_size"}
+                | ({1: "sequence_length"} if output.per_token else {})
+                for output in head.outputs
+            }
+
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         written = Path(folder) / MODEL
-        export(model.cpu().eval(), config, written, opset=OPSET)
+        export(model.cpu().eval(), TaskConfig(model.config), written, opset=OPSET)
         graph = onnx.load(written)
-        _name_dimensions(graph, model.config.num_labels)
+        _name_dimensions(graph, head.outputs)
         onnx.checker.check_model(graph)
         onnx.save(graph, path)
 
 
 def check_parity(
-    model: PreTrainedModel, path: Path, texts: list[EncodedText], *, pad_id: int
+    model: TaskModel, path: Path, inputs: list[Input], tokenizer: SubwordTokenizer
 ) -> float:
     """Compare torch and the fp32 graph on one padded batch.
 
     Returns:
-        The largest difference of a logit on real tokens.
+        The largest difference of an output on real tokens.
 
     Raises:
         StepError: it is above PARITY.
     """
-    arrays = collate([text.windows[0] for text in texts], pad_id=pad_id)
+    encoded = tokenizer.encode(inputs, long=model.head.long)
+    arrays = tokenizer.collate([text.windows[0] for text in encoded])
     real = arrays["attention_mask"].astype(bool)
-    ours = torch_runner(model.cpu())(arrays)[LOGITS][real]
-    theirs = onnx_runner(path)(arrays)[LOGITS][real]
-    gap = float(np.abs(ours - theirs).max())
+
+    def outputs(run: Runner) -> list[NDArray[np.float32]]:
+        found = {name: np.asarray(values, np.float32) for name, values in run(arrays).items()}
+        return [found[o.name][real] if o.per_token else found[o.name] for o in model.head.outputs]
+
+    pairs = zip(outputs(torch_runner(model.cpu())), outputs(onnx_runner(path)), strict=True)
+    gap = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
     if not gap <= PARITY:
-        raise StepError(f"{path}: torch and ONNX logits differ by {gap:.3g}, allowed {PARITY:g}")
+        raise StepError(f"{path}: torch and ONNX outputs differ by {gap:.3g}, allowed {PARITY:g}")
     return gap
 
 
@@ -104,9 +120,11 @@ def store_fp16(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-def _name_dimensions(graph: onnx.ModelProto, num_labels: int) -> None:
-    """Say in the file how wide the logits are, so that a loader can check it against the labels."""
-    output = next(value for value in graph.graph.output if value.name == LOGITS)
-    last = output.type.tensor_type.shape.dim[-1]
-    last.Clear()
-    last.dim_value = num_labels
+def _name_dimensions(graph: onnx.ModelProto, outputs: Sequence[Output]) -> None:
+    """Say in the file how wide the outputs are: a loader checks that against the labels."""
+    for output in outputs:
+        value = next(value for value in graph.graph.output if value.name == output.name)
+        if output.width is not None:
+            last = value.type.tensor_type.shape.dim[-1]
+            last.Clear()
+            last.dim_value = output.width

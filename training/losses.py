@@ -6,16 +6,17 @@ from torch.nn import functional
 
 
 def soft_cross_entropy(
-    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float
+    student_logits: Tensor, teacher_probabilities: Tensor, *, temperature: float
 ) -> Tensor:
     """KL divergence from softened teacher probabilities (Hinton et al. 2015, section 2).
 
-    T^2 * mean_rows KL(softmax(z_t / T) || softmax(z_s / T)): the factor keeps gradients at their
-    size when the temperature changes. Differs from the cross-entropy by the teacher's entropy.
+    T^2 * mean_rows KL(p_t || softmax(z_s / T)), p_t = softmax(z_t / T) or the mean of several
+    teachers': the factor keeps gradients at their size when the temperature changes. Differs from
+    the cross-entropy by the teacher's entropy.
 
     Args:
         student_logits: shape (rows, labels), float32.
-        teacher_logits: same shape; gradients are not propagated.
+        teacher_probabilities: same shape, at the same temperature; gradients are not propagated.
         temperature: > 0; 1.0 is the plain divergence.
 
     Returns:
@@ -24,16 +25,30 @@ def soft_cross_entropy(
     Raises:
         ValueError: the shapes differ or temperature <= 0.
     """
-    if student_logits.shape != teacher_logits.shape:
-        raise ValueError(f"shapes differ: {student_logits.shape} and {teacher_logits.shape}")
+    if student_logits.shape != teacher_probabilities.shape:
+        raise ValueError(f"shapes differ: {student_logits.shape} and {teacher_probabilities.shape}")
     if temperature <= 0:
         raise ValueError(f"temperature must be > 0, got {temperature}")
     return temperature**2 * functional.kl_div(
         functional.log_softmax(student_logits / temperature, dim=-1),
-        functional.log_softmax(teacher_logits.detach() / temperature, dim=-1),
+        teacher_probabilities.detach(),
         reduction="batchmean",
-        log_target=True,
     )
+
+
+def gold_loss(decisions: Tensor, targets: Tensor) -> Tensor | None:
+    """Cross-entropy of classes, mean squared error of values; None where nothing is labelled.
+
+    Args:
+        decisions: shape (units, labels), or (units, 1) for values.
+        targets: shape (units,): classes, negative where unknown; or values, NaN where unknown.
+    """
+    known = targets >= 0 if not targets.is_floating_point() else ~targets.isnan()
+    if not known.any():
+        return None
+    if targets.is_floating_point():
+        return functional.mse_loss(decisions[known, 0], targets[known])
+    return functional.cross_entropy(decisions[known], targets[known])
 
 
 def hidden_cosine(student_hidden: Tensor, teacher_hidden: Tensor) -> Tensor:

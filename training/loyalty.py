@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from app.contract.loyalty import Probabilities, distances, same_labels
 from app.contract.manifest import Score
-from training.metrics import mean_score
+from training.metrics import mean_score, pearson
 
 
 def label_loyalty(teacher: Probabilities, student: Probabilities, groups: NDArray) -> Score:
@@ -36,3 +36,22 @@ def probability_loyalty(
     """
     distance = distances(teacher, student) / math.sqrt(math.log(base))
     return mean_score(1 - distance, groups)
+
+
+def regression_loyalty(
+    teacher: NDArray[np.floating], student: NDArray[np.floating]
+) -> dict[str, Score]:
+    """Agreement of values in [0, 1]: Pearson's correlation, and 1 - mean |y_t - y_s|.
+
+    Both are ours: Avram et al. (2022) introduce a regression loyalty whose formula we could not
+    read.
+
+    Args:
+        teacher: shape (items,).
+        student: same shape.
+    """
+    items = np.arange(len(teacher))
+    return {
+        "regression_loyalty_pearson": pearson(student, teacher),
+        "regression_loyalty_distance": mean_score(1 - np.abs(teacher - student), items),
+    }

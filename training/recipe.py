@@ -1,18 +1,20 @@
 """Recipes: YAML in, frozen and checked sections out, in the order of the road.
 
-The golden file is found from the recipe's own folder, models as `from_pretrained` finds them.
+A recipe of a task names its teachers and students; a recipe of an encoder stands alone, so that
+several tasks can share one. Files that a recipe names (golden examples, encoders' recipes) are
+found from its own folder, models as `from_pretrained` finds them.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -21,10 +23,10 @@ from app.contract.manifest import NAME_PATTERN
 from training.datasets import CORPORA
 from training.datasets.splits import Split
 from training.errors import RecipeError
+from training.yaml_file import read_mapping
 
 Item = TypeVar("Item")
-Part = TypeVar("Part", bound=BaseModel)
-STEPS = ("encoder", "teacher", "student", "export", "evaluate", "calibrate", "register")
+STEPS = ("encoders", "teachers", "students", "export", "evaluate", "calibrate", "register")
 """Of the road, in order."""
 
 
@@ -44,52 +46,6 @@ class Section(BaseModel):
     """A part of a recipe; unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RawTextRecipe(Section):
-    """Which raw text, in which mix (training.datasets.raw_text)."""
-
-    folder: str = Field(description="folder of shards under the data directory")
-    sources: dict[str, Share] = Field(description="source -> share of its lines", min_length=1)
-
-
-class PretrainRecipe(Section):
-    """A masked-LM encoder under its own vocabulary."""
-
-    base: str = Field(description="BERT whose body is used (training.hub)")
-    config: dict[str, bool | int | float | str] = Field(
-        default={}, description="changes to its configuration"
-    )
-    text: RawTextRecipe
-    vocabulary_size: int = Field(ge=100, le=250_000)
-    lowercase: bool = False
-    max_length: int = Field(default=512, ge=16)
-    block_length: int = Field(ge=16, description="tokens per training block")
-    batch_size: int = Field(ge=1, description="blocks per optimizer step")
-    tokens: int = Field(ge=1, description="tokens to train on, repeats counted")
-    learning_rate: LearningRate
-    mask_share: Share = 0.15
-    warmup_share: float = Field(default=0.02, ge=0, lt=1)
-    decay_share: Share = 0.25
-    evaluate_every: int = Field(default=500, ge=1, description="steps")
-
-
-class EncoderRecipe(Section):
-    """The encoder under the teacher: one that exists, or one pre-trained here."""
-
-    source: str | None = Field(default=None, description="Hugging Face id or path (training.hub)")
-    pretrain: PretrainRecipe | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "EncoderRecipe":
-        if (self.source is None) is (self.pretrain is None):
-            raise ValueError("give either source or pretrain")
-        return self
-
-    @property
-    def base(self) -> str:
-        """The model that everything descends from."""
-        return self.pretrain.base if self.pretrain else str(self.source)
 
 
 class CorpusSplit(Section):
@@ -123,6 +79,83 @@ class CorpusSplit(Section):
         a, b = Split.parse(self.split), Split.parse(other.split)
         same = (self.corpus, a.name) == (other.corpus, b.name)
         return same and a.low < b.high and b.low < a.high
+
+
+class RawTextRecipe(Section):
+    """Which unlabelled text, in which mix (training.text_mix)."""
+
+    folder: str = Field(description="folder of shards under the data directory")
+    sources: dict[str, Share] = Field(description="source -> share of its lines", min_length=1)
+    corpora: tuple[CorpusSplit, ...] = Field(
+        default=(), description="labelled corpora whose texts are read too, without their labels"
+    )
+    without_diacritics: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the lines that lose their diacritics"
+    )
+
+
+class PretrainRecipe(Section):
+    """A masked-LM encoder under its own vocabulary."""
+
+    base: str = Field(description="BERT whose body is used (training.hub)")
+    config: dict[str, bool | int | float | str] = Field(
+        default={}, description="changes to its configuration"
+    )
+    text: RawTextRecipe
+    vocabulary_size: int = Field(ge=100, le=250_000)
+    lowercase: bool = False
+    max_length: int = Field(default=512, ge=16)
+    block_length: int = Field(ge=16, description="tokens per training block")
+    batch_size: int = Field(ge=1, description="blocks per optimizer step")
+    tokens: int = Field(ge=1, description="tokens to train on, repeats counted")
+    learning_rate: LearningRate
+    mask_share: Share = 0.15
+    warmup_share: float = Field(default=0.02, ge=0, lt=1)
+    decay_share: Share = 0.25
+    evaluate_every: int = Field(default=500, ge=1, description="steps")
+
+
+class EncoderFile(Section):
+    """A recipe of its own: an encoder pre-trained here, for whatever tasks."""
+
+    name: Name
+    seed: int = Field(ge=0)
+    licence: str = Field(description="SPDX identifier of the weights, or other")
+    data_notes: str = Field(description="data, their licences, known limits")
+    pretrain: PretrainRecipe
+
+
+def _read_encoder(value: object, info: ValidationInfo) -> object:
+    """The content of the file that a recipe names."""
+    if not isinstance(value, str):
+        return value
+    try:
+        content, mistakes = read_mapping(Path((info.context or {}).get("folder", ".")) / value)
+    except RecipeError as error:
+        raise ValueError(str(error)) from error
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+    return content
+
+
+class EncoderRecipe(Section):
+    """The encoder under a model: one that exists, or one with a recipe."""
+
+    source: str | None = Field(default=None, description="Hugging Face id or path (training.hub)")
+    recipe: Annotated[EncoderFile | None, BeforeValidator(_read_encoder)] = Field(
+        default=None, description="file of an encoder's recipe, from this recipe's folder"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "EncoderRecipe":
+        if (self.source is None) is (self.recipe is None):
+            raise ValueError("give either source or recipe")
+        return self
+
+    @property
+    def base(self) -> str:
+        """The model that everything descends from."""
+        return self.recipe.pretrain.base if self.recipe else str(self.source)
 
 
 class TrainingSplit(CorpusSplit):
@@ -161,9 +194,9 @@ class Stage(Section):
 
 
 class TeacherRecipe(Section):
-    """Fine-tuning of the encoder, in stages."""
+    """Fine-tuning of an encoder, in stages."""
 
-    model: Name
+    encoder: EncoderRecipe
     description: str
     max_tokens: int = Field(default=128, ge=16, description="longest window")
     stride: int = Field(default=32, ge=0, description="tokens shared by neighbouring windows")
@@ -188,12 +221,15 @@ class LossWeights(Section):
 
 
 class StudentRecipe(Section):
-    """A shallower copy of the teacher, distilled in stages."""
+    """A student of one teacher or of several, distilled in stages.
 
-    model: Name
+    It reads with the vocabulary of its first teacher.
+    """
+
+    teachers: Annotated[tuple[Name, ...], AfterValidator(_not_empty)]
     description: str
     layers: Annotated[tuple[int, ...], AfterValidator(_not_empty)] = Field(
-        description="teacher layer behind each layer"
+        description="layer of the first teacher behind each layer"
     )
     temperature: float = Field(gt=0)
     weights: LossWeights
@@ -218,104 +254,35 @@ class Recipe(Section):
     """The whole road of one task."""
 
     name: Name
-    task: Literal["ner"]
+    task: Literal["tagging", "ner", "sentiment", "sts", "dialect"]
     seed: int = Field(ge=0)
     languages: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
     licence: str = Field(description="SPDX identifier of the weights, or other")
     data_notes: str = Field(description="for the model card: data, their licences, known limits")
-    encoder: EncoderRecipe
     dev: CorpusSplit
-    teacher: TeacherRecipe
-    student: StudentRecipe
+    teachers: dict[Name, TeacherRecipe] = Field(min_length=1, description="by their models' names")
+    students: dict[Name, StudentRecipe] = Field(min_length=1, description="by their models' names")
     calibration: CalibrationRecipe | None = None
-    golden: str = Field(description="file of sentences, one a line, recorded as golden examples")
+    register_only: tuple[Name, ...] = Field(
+        default=(), description="models that become packages; all of them if none is named"
+    )
+    aliases: dict[Literal["default", "teacher"], Name] = Field(
+        default={}, description="model that an alias of the task will name"
+    )
+    golden: str = Field(description="file of examples, one a line, a pair with a tab between")
     path: Path = Field(default=Path(), exclude=True)
 
     @property
     def golden_path(self) -> Path:
-        """Where the golden sentences lie."""
+        """Where the golden examples lie."""
         return self.path.parent / self.golden
 
+    @property
+    def models(self) -> dict[str, TeacherRecipe | StudentRecipe]:
+        """Teachers, then students."""
+        return {**self.teachers, **self.students}
 
-class _Loader(yaml.SafeLoader):
-    """YAML that remembers keys given twice instead of letting the last one win."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.mistakes: list[str] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                line = key_node.start_mark.line + 1
-                self.mistakes.append(f"{key_node.value}: given twice, again in line {line}")
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-def load_recipe(path: Path) -> Recipe:
-    """Read and check a recipe.
-
-    Raises:
-        RecipeError: lists every mistake, one a line.
-    """
-    try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-        content = loader.get_single_data()
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a mapping of sections is expected")
-    recipe = None
-    mistakes = loader.mistakes
-    try:
-        recipe = Recipe.model_validate(content | {"path": path})
-    except ValidationError as error:
-        mistakes += [
-            f"{'.'.join(str(part) for part in mistake['loc']) or 'recipe'}: {mistake['msg']}"
-            for mistake in error.errors(include_url=False)
-        ]
-    mistakes += _contradictions(content, path)
-    if recipe is None or mistakes:
-        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
-        raise RecipeError(f"{path}: {len(mistakes)} mistake(s){lines}")
-    return recipe
-
-
-def _contradictions(content: dict, path: Path) -> list[str]:
-    """Mistakes between fields, found in whatever parts of the recipe can be read at all."""
-    mistakes = []
-    golden = path.parent / str(content.get("golden"))
-    if "golden" in content and not (golden.is_file() and golden.read_bytes().strip()):
-        mistakes.append(f"golden: {golden} is not there or empty")
-    teacher = _read(TeacherRecipe, content.get("teacher"))
-    # CLS and SEP belong to a window too.
-    if teacher is not None and teacher.stride >= teacher.max_tokens - 2:
-        mistakes.append(
-            f"teacher.stride: {teacher.stride} leaves no room in windows of {teacher.max_tokens}"
-        )
-    dev = _read(CorpusSplit, content.get("dev"))
-    for part in ("teacher", "student"):
-        section = content.get(part)
-        stages = section.get("stages") if isinstance(section, dict) else None
-        for i, stage in enumerate(stages if isinstance(stages, list) else []):
-            data = stage.get("data") if isinstance(stage, dict) else None
-            for entry in data if isinstance(data, list) else []:
-                split = _read(TrainingSplit, entry)
-                if dev is not None and split is not None and split.overlaps(dev):
-                    mistakes.append(
-                        f"{part}.stages.{i}: trains on {split.corpus} {split.split}, "
-                        f"which overlaps dev {dev.split}"
-                    )
-    return mistakes
-
-
-def _read(section: type[Part], content: object) -> Part | None:
-    """A section if it is valid by itself."""
-    try:
-        return section.model_validate(content)
-    except ValidationError:
-        return None
+    @property
+    def packages(self) -> list[str]:
+        """The models to register, teachers first."""
+        return [name for name in self.models if name in (self.register_only or self.models)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.contract.encoded_text import Input
 from app.contract.encoding import load_encoder
 from app.contract.errors import ContractError
 from app.contract.golden import FP32_TOLERANCE, INT8_TOLERANCE, read_golden, record, replay
@@ -52,7 +53,7 @@ class Draft:
     data_notes: str
 
 
-def register(draft: Draft, store: Path, *, golden_texts: list[str]) -> Path:
+def register(draft: Draft, store: Path, *, golden_inputs: list[Input]) -> Path:
     """Write the next version of a model, unless the newest one already is this draft.
 
     Returns:
@@ -64,9 +65,9 @@ def register(draft: Draft, store: Path, *, golden_texts: list[str]) -> Path:
     """
     home = store / str(draft.fields["task"]) / str(draft.fields["model"])
     newest = newest_version(home)
-    if newest and _is_same(draft, newest, golden_texts):
+    if newest and _is_same(draft, newest, golden_inputs):
         return newest
-    return publish(home, lambda package: _assemble(draft, package, golden_texts))
+    return publish(home, lambda package: _assemble(draft, package, golden_inputs))
 
 
 def newest_version(home: Path) -> Path | None:
@@ -131,18 +132,18 @@ def set_aliases(store: Path, task: str, **aliases: str) -> None:
     write_text(path, json.dumps(current | aliases, indent=2) + "\n")
 
 
-def _is_same(draft: Draft, newest: Path, golden_texts: list[str]) -> bool:
+def _is_same(draft: Draft, newest: Path, golden_inputs: list[Input]) -> bool:
     """Whether a registered package is what this draft would become."""
     try:
         manifest = read_manifest(newest).model_dump(mode="json")
         own = _manifest(draft, manifest["version"]).model_dump(mode="json")
-        recorded = [example.input for example in read_golden(newest).examples]
+        recorded = [example.contract_input for example in read_golden(newest).examples]
         evaluation = json.loads((newest / EVALUATION).read_text(encoding="utf-8"))
         files = [(newest / MODEL, draft.model), (newest / TOKENIZER, draft.tokenizer)]
         return (
             all(manifest[key] == own[key] for key in own.keys() - {"created", "commit", "files"})
             and draft.data_notes.strip() in (newest / CARD).read_text(encoding="utf-8")
-            and recorded == golden_texts
+            and recorded == golden_inputs
             and evaluation == json.loads(json.dumps(draft.evaluation))
             and all(sha256(a) == sha256(b) for a, b in files)
         )
@@ -163,7 +164,7 @@ def _manifest(draft: Draft, version: int) -> Manifest:
     )
 
 
-def _assemble(draft: Draft, package: Path, golden_texts: list[str]) -> None:
+def _assemble(draft: Draft, package: Path, golden_inputs: list[Input]) -> None:
     shutil.copyfile(draft.model, package / MODEL)
     shutil.copyfile(draft.tokenizer, package / TOKENIZER)
     write_evaluation(package, draft.evaluation)
@@ -171,7 +172,7 @@ def _assemble(draft: Draft, package: Path, golden_texts: list[str]) -> None:
     run = onnx_runner(package / MODEL)
     tolerance = INT8_TOLERANCE if manifest.precision == "int8" else FP32_TOLERANCE
     unfinished = Package(package, manifest, load_encoder(package, manifest))
-    golden = record(unfinished, run, golden_texts, tolerance=tolerance)
+    golden = record(unfinished, run, golden_inputs, tolerance=tolerance)
     (package / GOLDEN).write_text(golden.model_dump_json() + "\n", encoding="utf-8")
     write_card(package / CARD, manifest, draft.evaluation, draft.data_notes)
     seal(package, manifest, run)

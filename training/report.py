@@ -11,12 +11,7 @@ from training.recipe import Recipe
 
 matplotlib.use("Agg")
 History = list[dict[str, float]]
-ROLES = {
-    "teacher-fp32": "teacher, fp32",
-    "teacher": "teacher, fp32, stored fp16",
-    "student-fp32": "student, fp32",
-    "student": "student, int8",
-}
+NO_LOSSES = ("step", "seconds", "learning_rate")
 
 
 def write_report(
@@ -33,8 +28,8 @@ def write_report(
         folder: of the run.
         recipe: that was walked.
         evaluation: result of the evaluation step.
-        histories: step -> what training.loop.fit returned.
-        packages: role -> registered package.
+        histories: model -> what training.loop.fit returned.
+        packages: model -> registered package.
 
     Returns:
         The Markdown file.
@@ -47,22 +42,26 @@ def write_report(
 
 
 def comparison_table(engines: Record) -> str:
-    """Teacher and students side by side, as Markdown."""
-    lines = [
-        "| model | strict F1 (95 % interval) | on running text | label loyalty | "
-        "probability loyalty | file, MB | texts/s at 1 | texts/s at 32 | x teacher at 32 |",
-        "| --- " * 9 + "|",
+    """Teachers and students side by side, as Markdown; `-fp32` are models before quantization."""
+    measures = list(next(iter(engines.values()))["quality"])
+    agreement = list(dict.fromkeys(name for e in engines.values() for name in e["loyalty"]))
+    columns = [
+        "model",
+        *(f"{measure} (95 % interval)" for measure in measures),
+        *agreement,
+        "file, MB",
+        "texts/s at 1",
+        "texts/s at 32",
+        "x first at 32",
     ]
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for name, engine in engines.items():
-        f1, raw = engine["quality"]["strict_f1"], engine["quality"]["strict_f1_running_text"]
-        loyalty = engine["loyalty"]
-        speed = engine["speed"]
+        scores = [engine["quality"][measure] for measure in measures]
+        loyalty, speed = engine["loyalty"], engine["speed"]
         cells = [
-            ROLES[name],
-            f"{100 * f1['value']:.2f} ({100 * f1['low']:.2f} to {100 * f1['high']:.2f})",
-            f"{100 * raw['value']:.2f}",
-            f"{loyalty['label_loyalty']['value']:.4f}" if loyalty else "",
-            f"{loyalty['probability_loyalty']['value']:.4f}" if loyalty else "",
+            name,
+            *(f"{s['value']:.4f} ({s['low']:.4f} to {s['high']:.4f})" for s in scores),
+            *(f"{loyalty[each]['value']:.4f}" if each in loyalty else "" for each in agreement),
             f"{engine['bytes'] / 1e6:.1f}",
             f"{speed['1']['texts_per_second']:.0f}",
             f"{speed['32']['texts_per_second']:.0f}",
@@ -80,61 +79,60 @@ def _markdown(
 ) -> str:
     engines = evaluation["engines"]
     dev = evaluation["dataset"]
-    f1 = {name: engine["quality"]["strict_f1"]["value"] for name, engine in engines.items()}
-    retention = 100 * f1["student"] / f1["teacher"] if f1["teacher"] else 0.0
+    first = next(iter(engines.values()))["quality"]
+    items = {score["n"] for score in first.values()}
     parts = [
         f"# {recipe.name}",
         f"`python -m training run training/recipes/{recipe.path.name}`, "
         f"commit {evaluation['commit']}, seed {evaluation['seed']}, on {evaluation['hardware']}.",
-        f"Development split: {dev['corpus']} {dev['split']}, {dev['sentences']} sentences, "
-        f"{engines['student']['quality']['strict_f1']['n']} entities. "
-        "Intervals: bootstrap over sentences. Speed: one thread, engines timed in turn.",
+        f"Development split: {dev['corpus']} {dev['split']}, {dev['examples']} examples, n "
+        f"{' and '.join(map(str, sorted(items)))}. Intervals: bootstrap over examples. Loyalty is "
+        "to the (first) teacher as served; a teacher's fp32 row to itself. Speed: one thread, "
+        "engines timed in turn.",
         comparison_table(engines),
-        f"The int8 student keeps {retention:.1f} % of its teacher's strict F1 in "
-        f"{100 * engines['student']['bytes'] / engines['teacher-fp32']['bytes']:.1f} % of its "
-        "fp32 bytes.",
-        "![perplexity, scores and speed](report.png)",
+        "\n".join(_retention(name, engines, recipe) for name in recipe.students),
+        "![training losses, scores and speed](report.png)",
+        "Registered: " + ", ".join(f"`{'/'.join(path.parts[-3:])}`" for path in packages.values()),
     ]
-    if "encoder" in histories:
-        parts.append("## Encoder: masked-LM development perplexity\n\n" + _perplexity(histories))
-    parts.append(
-        "Registered: " + ", ".join(f"`{'/'.join(path.parts[-3:])}`" for path in packages.values())
-    )
     return "\n\n".join(parts) + "\n"
 
 
-def _perplexity(histories: dict[str, History]) -> str:
-    rows = [
-        f"| {entry['step']:.0f} | {entry['seconds'] / 60:.0f} | {entry['dev_loss']:.3f} | "
-        f"{entry['dev_perplexity']:.1f} |"
-        for entry in histories["encoder"]
+def _retention(name: str, engines: Record, recipe: Recipe) -> str:
+    """What a student keeps of its first teacher."""
+    teacher = recipe.students[name].teachers[0]
+    kept = [
+        f"{100 * score['value'] / engines[teacher]['quality'][measure]['value']:.1f} % of {measure}"
+        for measure, score in engines[name]["quality"].items()
+        if engines[teacher]["quality"][measure]["value"]
     ]
-    header = ["| step | minutes | dev loss, nats | dev perplexity |", "| --- " * 4 + "|"]
-    return "\n".join([*header, *rows])
+    share = 100 * engines[name]["bytes"] / engines[f"{teacher}-fp32"]["bytes"]
+    return f"- `{name}` keeps {', '.join(kept)} of `{teacher}` in {share:.1f} % of its fp32 bytes."
 
 
 def _plot(path: Path, engines: Record, histories: dict[str, History]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    history = histories.get("encoder", [])
-    axes[0].plot([e["step"] for e in history], [e["dev_perplexity"] for e in history], marker=".")
-    axes[0].set(xlabel="optimizer steps", ylabel="dev perplexity", yscale="log", title="encoder")
-    scores = [engine["quality"]["strict_f1"] for engine in engines.values()]
-    values = [100 * score["value"] for score in scores]
+    for name, history in histories.items():
+        losses = [sum(v for k, v in e.items() if k not in NO_LOSSES) for e in history]
+        axes[0].plot([e["step"] for e in history], losses, marker=".", label=name)
+    axes[0].set(xlabel="optimizer steps", ylabel="loss", yscale="log", title="training")
+    axes[0].legend()
+    measure = next(iter(next(iter(engines.values()))["quality"]))
+    scores = [engine["quality"][measure] for engine in engines.values()]
+    values = [score["value"] for score in scores]
     errors = [
-        [100 * (score["value"] - score["low"]) for score in scores],
-        [100 * (score["high"] - score["value"]) for score in scores],
+        [max(0.0, score["value"] - score["low"]) for score in scores],
+        [max(0.0, score["high"] - score["value"]) for score in scores],
     ]
-    names = [ROLES[name] for name in engines]
-    axes[1].errorbar(values, names, xerr=errors, fmt="o", capsize=4)
-    axes[1].set(xlabel="strict span F1, 95 % interval", title="development split")
+    axes[1].errorbar(values, list(engines), xerr=errors, fmt="o", capsize=4)
+    axes[1].set(xlabel=f"{measure}, 95 % interval", title="development split")
     axes[1].invert_yaxis()
-    for name, engine, value in zip(names, engines.values(), values, strict=True):
+    for (name, engine), value in zip(engines.items(), values, strict=True):
         speed = engine["speed"]["32"]["texts_per_second"]
         axes[2].scatter(speed, value, s=engine["bytes"] / 2e5)
         axes[2].annotate(name, (speed, value), xytext=(5, 8), textcoords="offset points")
     axes[2].margins(0.3)
-    axes[2].set(xlabel="texts/s, batch 32, one thread", ylabel="strict F1", title="area: file size")
+    axes[2].set(xlabel="texts/s, batch 32, one thread", ylabel=measure, title="area: file size")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -1,4 +1,4 @@
-"""A recipe as a paragraph: encoder, teacher, student, export, evaluate, calibrate, register.
+"""A recipe as a paragraph: encoders, teachers, students, export, evaluate, calibrate, register.
 
 Every step writes into its own folder, named after what went into it (recipe sections, seed and
 the steps before). A finished step is found again and skipped, an unfinished one resumes from its
@@ -7,46 +7,48 @@ checkpoint, and a changed recipe starts new folders beside the old ones: nothing
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
-from app.contract.heads import SpanHead
+from app.contract.encoded_text import Input, Pair
 from app.contract.manifest import TOKENIZER, Score
 from app.contract.tokenization import SubwordTokenizer
 from training.calibrate import Model, calibrate, calibration_of
 from training.data import RoadData
-from training.datasets.examples import TaggedSentence
-from training.distill import distill
-from training.encoder import pretrain_encoder
-from training.errors import StepError
+from training.datasets.examples import Example
+from training.distill import Teacher, distill
+from training.encoder import encoder_key, find_encoder, train_encoder
 from training.evaluate import (
     Engine,
     Predictions,
     Record,
     loyalty,
     measure_speed,
-    per_type,
+    per_label,
     predict_split,
     quality,
+    served_input,
 )
 from training.export import OPSET, check_parity, export_model, store_fp16
 from training.files import write_text
 from training.hub import published_name
 from training.quantize import quantize
-from training.recipe import STEPS, Recipe
+from training.recipe import STEPS, Recipe, StudentRecipe, TeacherRecipe
 from training.register import Draft, register, set_aliases
 from training.report import write_report
 from training.reproducibility import commit, fingerprint, hardware, set_seed, versions
 from training.runners import onnx_runner
 from training.student import shallow_copy
-from training.teacher import fine_tune, load_model, load_tokenizer, new_teacher, save_model
-from training.token_batches import token_rows
+from training.task_model import TaskModel, new_model
+from training.teacher import fine_tune, load_tokenizer, save_model
+from training.units import UnitSet
 
 logger = logging.getLogger(__name__)
 SPEED_BATCHES = (1, 32)
 SPEED_TEXTS = 128
+FP32 = "-fp32"
 
 
 @dataclass(frozen=True)
@@ -84,41 +86,45 @@ class Road:
         """The corpora as the recipe uses them."""
         return RoadData(self.recipe, self.data_dir)
 
-    @cached_property
-    def tokenizer(self) -> SubwordTokenizer:
-        """The encoder's tokenizer, which teacher and student share."""
-        teacher = self.recipe.teacher
+    def tokenizer(self, name: str) -> SubwordTokenizer:
+        """The tokenizer of a teacher; a student has its first teacher's."""
+        teacher = self._first_teacher(name)
         return load_tokenizer(
-            self.encoder_source, max_tokens=teacher.max_tokens, stride=teacher.stride
+            find_encoder(teacher.encoder, self.work_dir),
+            max_tokens=teacher.max_tokens,
+            stride=teacher.stride,
         )
+
+    def _first_teacher(self, name: str) -> TeacherRecipe:
+        student = self.recipe.students.get(name)
+        return self.recipe.teachers[student.teachers[0] if student else name]
 
     # --- folders --------------------------------------------------------------------------------
 
+    def key(self, name: str) -> str:
+        """Short hash of what goes into a model: its section, its data, what it descends from."""
+        model = self.recipe.models[name]
+        own = model.model_dump(mode="json", exclude={"description", "encoder", "teachers"})
+        data = self.data.digest(model.stages)
+        if isinstance(model, StudentRecipe):
+            before: list[object] = [self.key(teacher) for teacher in model.teachers]
+        else:
+            encoder = model.encoder
+            made = encoder.recipe and [encoder_key(encoder.recipe), encoder.recipe.pretrain.tokens]
+            before = [self.recipe.seed, encoder.source, made]
+        return fingerprint([before, own, data])
+
     @cached_property
     def _keys(self) -> dict[str, str]:
-        """What goes into each step, the steps before it included, as a short hash."""
-        recipe = self.recipe.model_dump(mode="json")
-        for section in (recipe["teacher"], recipe["student"]):
-            del section["model"], section["description"]
-        pretrain = recipe["encoder"]["pretrain"] or {}
-        # The length may change while the plateau lasts (training.loop), so it is no identity.
-        tokens = pretrain.pop("tokens", None)
-        pretrain.pop("evaluate_every", None)
-        own: dict[str, object] = {
-            "encoder": [recipe["seed"], recipe["encoder"]],
-            "teacher": [recipe["teacher"], tokens, self.data.digest(self.recipe.teacher.stages)],
-            "student": [recipe["student"], self.data.digest(self.recipe.student.stages)],
-            "evaluate": [recipe["dev"], fingerprint([s.tags for s in self.data.dev])],
-            "calibrate": recipe["calibration"],
-        }
-        keys: dict[str, str] = {}
-        before = ""
-        for step in STEPS:
-            keys[step] = before = fingerprint([before, own.get(step)])
-        return keys
+        models = {name: self.key(name) for name in self.recipe.models}
+        export = fingerprint(models)
+        evaluate = fingerprint([export, self.recipe.dev.model_dump(), self.data.dev_digest])
+        wanted = self.recipe.calibration and self.recipe.calibration.model_dump()
+        calibrate = fingerprint([evaluate, wanted])
+        return models | {"export": export, "evaluate": evaluate, "calibrate": calibrate}
 
     def folder(self, step: str) -> Path:
-        """Where a step keeps its results."""
+        """Where a step, or the training of a model, keeps its results."""
         return self.work_dir / self.recipe.name / f"{step}-{self._keys[step]}"
 
     def _once(self, step: str, work: Callable[[Path], dict[str, object]]) -> dict[str, object]:
@@ -137,220 +143,231 @@ class Road:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    @property
-    def encoder_source(self) -> str:
-        """What `from_pretrained` takes for the encoder."""
-        return self.recipe.encoder.source or str(self.folder("encoder"))
+    def _encoders_step(self) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, teacher in self.recipe.teachers.items():
+            encoder = teacher.encoder
+            source = find_encoder(encoder, self.work_dir)
+            # Neither published nor given: it is made here, or what was made here is checked.
+            if encoder.recipe and Path(source).is_relative_to(self.work_dir):
+                train_encoder(encoder.recipe, data_dir=self.data_dir, work_dir=self.work_dir)
+            found[name] = source
+        return found
 
-    def _encoder_step(self) -> dict[str, object]:
-        pretrain = self.recipe.encoder.pretrain
-        if pretrain is None:
-            return {"source": self.recipe.encoder.source}
-
-        def work(folder: Path) -> dict[str, object]:
-            pretrain_encoder(pretrain, data_dir=self.data_dir, output=folder, seed=self.recipe.seed)
-            return {"tokens": pretrain.tokens}
-
-        result = self._once("encoder", work)
-        if result["tokens"] != pretrain.tokens:
-            raise StepError(
-                f"{self.encoder_source} was pre-trained on {result['tokens']} tokens, the recipe "
-                f"says {pretrain.tokens}; restore the recipe or remove the folder"
-            )
-        return result
-
-    def _teacher_step(self) -> dict[str, object]:
-        recipe = self.recipe.teacher
-
-        def work(folder: Path) -> dict[str, object]:
-            model = new_teacher(
-                self.encoder_source, self.data.labels, dropout=recipe.dropout, seed=self.recipe.seed
-            )
+    def _teachers_step(self) -> dict[str, object]:
+        def work(name: str, recipe: TeacherRecipe, folder: Path) -> dict[str, object]:
+            tokenizer = self.tokenizer(name)
+            source = find_encoder(recipe.encoder, self.work_dir)
+            model = new_model(source, self.data.head, dropout=recipe.dropout, seed=self.recipe.seed)
             history = []
             for i, stage in enumerate(recipe.stages):
                 history += fine_tune(
                     model,
-                    token_rows(self.data.tagged(stage), self.tokenizer, self.data.labels),
+                    UnitSet(self.data.labelled(stage), tokenizer, self.data.head),
                     stage,
-                    pad_id=model.config.pad_token_id,
                     seed=self.recipe.seed,
                     checkpoint=folder / f"stage-{i}.pt",
-                    title=f"teacher, stage {i}",
+                    title=f"{name}, stage {i}",
                 )
-            save_model(model, self.tokenizer, folder, history)
+            save_model(model, tokenizer, folder, history)
             return {"model": str(folder)}
 
-        return self._once("teacher", work)
+        return {
+            name: self._once(name, partial(work, name, recipe))["model"]
+            for name, recipe in self.recipe.teachers.items()
+        }
 
-    def _student_step(self) -> dict[str, object]:
-        recipe = self.recipe.student
-
-        def work(folder: Path) -> dict[str, object]:
-            teacher = load_model(self.folder("teacher"))
-            student = shallow_copy(teacher, recipe.layers, dropout=recipe.dropout)
+    def _students_step(self) -> dict[str, object]:
+        def work(name: str, recipe: StudentRecipe, folder: Path) -> dict[str, object]:
+            teachers = {each: TaskModel.load(self.folder(each)) for each in recipe.teachers}
+            first = teachers[recipe.teachers[0]]
+            tokenizer = self.tokenizer(name)
+            student = shallow_copy(first, recipe.layers, dropout=recipe.dropout)
             history = []
             for i, stage in enumerate(recipe.stages):
+                examples = self.data.examples(stage, tokenizer)
+                units = UnitSet(examples, tokenizer, self.data.head)
                 history += distill(
                     student,
-                    teacher,
-                    token_rows(
-                        self.data.sentences(stage, self.tokenizer), self.tokenizer, self.data.labels
-                    ),
+                    [
+                        Teacher.of(each, model, self._units(each, name, examples, units), units)
+                        for each, model in teachers.items()
+                    ],
+                    units,
                     stage,
                     weights=recipe.weights,
                     temperature=recipe.temperature,
-                    pad_id=teacher.config.pad_token_id,
                     seed=self.recipe.seed,
                     checkpoint=folder / f"stage-{i}.pt",
-                    title=f"student, stage {i}",
+                    title=f"{name}, stage {i}",
                 )
-            save_model(student, self.tokenizer, folder, history)
+            save_model(student, tokenizer, folder, history)
             return {"model": str(folder)}
 
-        return self._once("student", work)
+        return {
+            name: self._once(name, partial(work, name, recipe))["model"]
+            for name, recipe in self.recipe.students.items()
+        }
+
+    def _units(
+        self, teacher: str, student: str, examples: list[Example], units: UnitSet
+    ) -> UnitSet:
+        """The examples as a teacher reads them; the student's own set if they read alike."""
+        ours, theirs = self._first_teacher(student), self._first_teacher(teacher)
+        shared = {"encoder", "max_tokens", "stride"}
+        if ours.model_dump(include=shared) == theirs.model_dump(include=shared):
+            return units
+        return UnitSet(examples, self.tokenizer(teacher), self.data.head)
 
     def _export_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:
-            sample = self.tokenizer.encode([s.words for s in self.data.dev[:8]])
+            sample = [served_input(example) for example in self.data.dev[:8]]
             facts: dict[str, object] = {}
-            for part in ("teacher", "student"):
-                model = load_model(self.folder(part))
-                fp32 = folder / f"{part}-fp32.onnx"
-                export_model(model, fp32, task="token-classification")
-                facts[f"{part}_parity"] = check_parity(
-                    model, fp32, sample, pad_id=model.config.pad_token_id
-                )
-                facts[f"{part}_parameters"] = sum(p.numel() for p in model.parameters())
-            store_fp16(folder / "teacher-fp32.onnx", folder / "teacher.onnx")
-            load_model(self.folder("student")).config.save_pretrained(folder)  # optimum reads it
-            quantize(folder / "student-fp32.onnx", folder / "student.onnx")
-            self.tokenizer.save(folder / TOKENIZER)
+            for name in self.recipe.models:
+                model = TaskModel.load(self.folder(name))
+                fp32, final = folder / f"{name}{FP32}.onnx", folder / f"{name}.onnx"
+                export_model(model, fp32)
+                tokenizer = self.tokenizer(name)
+                tokenizer.save(folder / f"{name}.{TOKENIZER}")
+                facts[name] = {
+                    "parity": check_parity(model, fp32, sample, tokenizer),
+                    "parameters": sum(p.numel() for p in model.parameters()),
+                    "pad_id": model.config.pad_token_id,
+                }
+                if name in self.recipe.students:
+                    model.config.save_pretrained(folder)  # optimum reads it
+                    quantize(fp32, final)
+                else:
+                    store_fp16(fp32, final)
             return facts
 
         return self._once("export", work)
 
-    @cached_property
-    def _pad_id(self) -> int:
-        config = json.loads((self.folder("teacher") / "config.json").read_text(encoding="utf-8"))
-        return int(config["pad_token_id"])
-
     def _engines(self) -> dict[str, Engine]:
+        """Every model in fp32 and as it will be served, teachers first."""
         folder = self.folder("export")
-        head = SpanHead(labels=self.data.labels)
         return {
-            name: Engine(self.tokenizer, onnx_runner(folder / file), head)
-            for name, file in (
-                ("teacher-fp32", "teacher-fp32.onnx"),
-                ("teacher", "teacher.onnx"),
-                ("student-fp32", "student-fp32.onnx"),
-                ("student", "student.onnx"),
-            )
+            file: Engine(self.tokenizer(name), onnx_runner(folder / f"{file}.onnx"), self.data.head)
+            for name in self.recipe.models
+            for file in (f"{name}{FP32}", name)
         }
 
     def _evaluate_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:
             engines = self._engines()
-            texts = [sentence.words for sentence in self.data.dev[:SPEED_TEXTS]]
+            texts = [served_input(example) for example in self.data.dev[:SPEED_TEXTS]]
             speed = {size: measure_speed(engines, texts, batch_size=size) for size in SPEED_BATCHES}
-            predictions = {name: predict_split(e, self.data.dev) for name, e in engines.items()}
-            reference = predictions["teacher"]
+            found = {name: predict_split(e, self.data.dev) for name, e in engines.items()}
             files = self.folder("export")
             return {
-                "dataset": self.recipe.dev.model_dump() | {"sentences": len(self.data.dev)},
+                "dataset": self.recipe.dev.model_dump() | {"examples": len(self.data.dev)},
                 "seed": self.recipe.seed,
                 "versions": versions(),
                 "hardware": hardware(),
                 "engines": {
-                    name: _record(found, None if found is reference else reference, self.data.dev)
+                    name: self._scores(name, found)
                     | {
                         "bytes": (files / f"{name}.onnx").stat().st_size,
                         "speed": {str(size): asdict(by[name]) for size, by in speed.items()},
                     }
-                    for name, found in predictions.items()
+                    for name in engines
                 },
             }
 
         return self._once("evaluate", work)
 
-    def _calibrate_step(self) -> dict[str, object]:
+    def _scores(self, engine: str, found: dict[str, Predictions]) -> dict[str, object]:
+        """What eval.json keeps of one engine; a teacher in fp32 is loyal to itself as served."""
+        name = engine.removesuffix(FP32)
+        student = self.recipe.students.get(name)
+        teachers = student.teachers if student else (() if engine == name else (name,))
+        own = found[engine]
+        agreement = {each: _plain(loyalty(found[each], own)) for each in teachers}
+        return {
+            "quality": _plain(quality(own, self.data.dev)),
+            "per_label": _plain(per_label(own, self.data.dev)),
+            "loyalty": agreement[teachers[0]] if teachers else {},
+            "loyalty_to": agreement,
+        }
+
+    def _calibrate_step(self) -> Record:
         wanted = self.recipe.calibration
         if wanted is None:
             return {}
 
         def work(folder: Path) -> dict[str, object]:
             engines = self._engines()
-            student, teacher = (
-                Model(engine.encoder, engine.run, engine.head)
-                for engine in (engines["student"], engines["teacher"])
-            )
-            return calibrate(student, teacher, self.data.dev, wanted.target)
+            sides = {name: Model(e.encoder, e.run, e.head) for name, e in engines.items()}
+            return {
+                name: calibrate(
+                    sides[name], sides[student.teachers[0]], self.data.dev, wanted.target
+                )
+                for name, student in self.recipe.students.items()
+            }
 
         return self._once("calibrate", work)
 
     def _register_step(self) -> dict[str, object]:
-        golden = self.recipe.golden_path.read_text(encoding="utf-8").splitlines()
-        facts = self._export_step()
+        lines = self.recipe.golden_path.read_text(encoding="utf-8").splitlines()
+        golden = [_golden_input(line) for line in lines if line]
+        facts: Record = self._export_step()
         evaluation = self._evaluate_step()
         packages: dict[str, Path] = {}
-        for part in ("teacher", "student"):
-            draft = self._draft(part, packages.get("teacher"), facts, evaluation)
-            packages[part] = register(
-                draft, self.store, golden_texts=[text for text in golden if text]
-            )
-        set_aliases(
-            self.store,
-            self.recipe.task,
-            default=self.recipe.student.model,
-            teacher=self.recipe.teacher.model,
-        )
+        for name in self.recipe.packages:
+            draft = self._draft(name, packages, facts[name], evaluation)
+            packages[name] = register(draft, self.store, golden_inputs=golden)
+        set_aliases(self.store, self.recipe.task, **self.recipe.aliases)
+        histories = {name: self.folder(name) / "history.json" for name in self.recipe.models}
         report = write_report(
             self.folder("evaluate"),
             self.recipe,
             evaluation=evaluation,
             histories={
-                step: json.loads((self.folder(step) / "history.json").read_text(encoding="utf-8"))
-                for step in ("encoder", "teacher", "student")
-                if (self.folder(step) / "history.json").exists()
+                name: json.loads(path.read_text(encoding="utf-8"))
+                for name, path in histories.items()
             },
             packages=packages,
         )
-        return {**{role: str(path) for role, path in packages.items()}, "report": str(report)}
+        return {**{name: str(path) for name, path in packages.items()}, "report": str(report)}
 
-    def _draft(self, part: str, teacher: Path | None, facts: dict, evaluation: dict) -> Draft:
-        recipe = self.recipe
-        own = recipe.teacher if part == "teacher" else recipe.student
-        scores = evaluation["engines"][part]
+    def _draft(
+        self, name: str, packages: dict[str, Path], facts: Record, evaluation: Record
+    ) -> Draft:
+        recipe, first = self.recipe, self._first_teacher(name)
+        student = recipe.students.get(name)
+        scores = evaluation["engines"][name]
         shared = {k: v for k, v in evaluation.items() if k != "engines"}
-        taught = teacher and f"{recipe.task}/{recipe.teacher.model}:{teacher.name}"
-        record = self._calibrate_step() if taught else {}
+        first_teacher = student and student.teachers[0]
+        taught = first_teacher and f"{recipe.task}/{first_teacher}:{packages[first_teacher].name}"
+        record = self._calibrate_step().get(name, {})
         calibration = record and calibration_of(record, teacher=str(taught), data=recipe.dev)
         fields = {
             "task": recipe.task,
-            "model": own.model,
-            "description": own.description,
-            "commit": self._done(part)["commit"],
+            "model": name,
+            "description": recipe.models[name].description,
+            "commit": self._done(name)["commit"],
             "recipe": recipe.path.name,
-            "base": published_name(recipe.encoder.base),
+            "base": published_name(first.encoder.base),
             "teacher": taught,
             "languages": recipe.languages,
             "licence": recipe.licence,
-            "precision": "fp32" if part == "teacher" else "int8",
-            "weights": "fp16" if part == "teacher" else "int8",
-            "parameters": facts[f"{part}_parameters"],
+            "precision": "int8" if student else "fp32",
+            "weights": "int8" if student else "fp16",
+            "parameters": facts["parameters"],
             "opset": OPSET,
             "encoder": {
-                "max_tokens": recipe.teacher.max_tokens,
-                "stride": recipe.teacher.stride,
-                "pad_id": self._pad_id,
+                "max_tokens": first.max_tokens,
+                "stride": first.stride,
+                "pad_id": facts["pad_id"],
             },
-            "head": {"kind": "spans", "labels": self.data.labels},
+            "head": self.data.head,
             "quality": scores["quality"],
-            "loyalty": scores["loyalty"] if part == "student" else {},
+            "loyalty": scores["loyalty"],
             "calibration": calibration or None,
         }
         return Draft(
-            model=self.folder("export") / f"{part}.onnx",
-            tokenizer=self.folder("export") / TOKENIZER,
+            model=self.folder("export") / f"{name}.onnx",
+            tokenizer=self.folder("export") / f"{name}.{TOKENIZER}",
             fields=fields,
             evaluation=shared
             | scores
@@ -360,16 +377,11 @@ class Road:
         )
 
 
-def _record(
-    found: Predictions, reference: Predictions | None, dev: Sequence[TaggedSentence]
-) -> dict[str, object]:
-    """What eval.json keeps of one engine."""
+def _golden_input(line: str) -> Input:
+    """A text, or a pair with a tab between."""
+    first, tab, second = line.partition("\t")
+    return Pair(first, second) if tab else first
 
-    def plain(scores: dict[str, Score]) -> dict[str, dict[str, float]]:
-        return {name: score.model_dump() for name, score in scores.items()}
 
-    return {
-        "quality": plain(quality(found, dev)),
-        "per_type": plain(per_type(found, dev)),
-        "loyalty": plain(loyalty(reference, found)) if reference else {},
-    }
+def _plain(scores: dict[str, Score]) -> dict[str, dict[str, float]]:
+    return {name: score.model_dump() for name, score in scores.items()}

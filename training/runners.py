@@ -1,31 +1,26 @@
 """Engines behind the contract's pipeline: a torch model or an ONNX file."""
 
-import inspect
 from pathlib import Path
 
 import onnxruntime
 import torch
-from transformers.modeling_utils import PreTrainedModel
 
 from app.contract.encoded_text import Arrays
 from app.contract.pipeline import Outputs, Runner
+from training.task_model import TaskModel
 
-LOGITS = "logits"
 
-
-def torch_runner(model: PreTrainedModel) -> Runner:
+def torch_runner(model: TaskModel) -> Runner:
     """Run a torch model in float32 on its own device."""
     model.eval()
-    accepted = inspect.signature(model.forward).parameters
+    names = [output.name for output in model.head.outputs]
 
     @torch.no_grad()
     def run(arrays: Arrays) -> Outputs:
-        inputs = {
-            name: torch.from_numpy(array).to(model.device)
-            for name, array in arrays.items()
-            if name in accepted
-        }
-        return {LOGITS: model(**inputs).logits.float().cpu().numpy()}
+        found = model(
+            **{k: torch.from_numpy(array).to(model.device) for k, array in arrays.items()}
+        )
+        return {name: found[name].float().cpu().numpy() for name in names}
 
     return run
 

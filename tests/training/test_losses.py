@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 
-from training.losses import hidden_cosine, soft_cross_entropy
+from training.losses import gold_loss, hidden_cosine, soft_cross_entropy
 
 
 def test_soft_cross_entropy_equals_its_formula_by_hand() -> None:
     """Teacher (1/2, 1/2), student (3/4, 1/4), T = 1: KL = ln 2 - (ln 3) / 2 = 0.14384."""
     student = torch.log(torch.tensor([[0.75, 0.25]]))
-    teacher = torch.log(torch.tensor([[0.5, 0.5]]))
+    teacher = torch.tensor([[0.5, 0.5]])
 
     loss = soft_cross_entropy(student, teacher, temperature=1.0)
 
@@ -20,7 +20,7 @@ def test_soft_cross_entropy_averages_rows_and_scales_by_squared_temperature() ->
     student, teacher = torch.randn(7, 5), torch.randn(7, 5)
     p, q = torch.softmax(teacher / 3, -1), torch.softmax(student / 3, -1)
 
-    loss = soft_cross_entropy(student, teacher, temperature=3.0)
+    loss = soft_cross_entropy(student, p, temperature=3.0)
 
     assert loss.item() == pytest.approx(9 * (p * (p / q).log()).sum(-1).mean().item(), rel=1e-4)
 
@@ -28,7 +28,7 @@ def test_soft_cross_entropy_averages_rows_and_scales_by_squared_temperature() ->
 def test_soft_cross_entropy_trains_the_student_only() -> None:
     student, teacher = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3, requires_grad=True)
 
-    soft_cross_entropy(student, teacher, temperature=2.0).backward()
+    soft_cross_entropy(student, torch.softmax(teacher, -1), temperature=2.0).backward()
 
     assert student.grad is not None
     assert teacher.grad is None
@@ -50,3 +50,24 @@ def test_hidden_cosine_is_0_for_the_same_direction_and_2_for_the_opposite() -> N
 
     assert hidden_cosine(3 * hidden, hidden).item() == pytest.approx(0, abs=1e-6)
     assert hidden_cosine(-hidden, hidden).item() == pytest.approx(2, abs=1e-6)
+
+
+def test_gold_loss_counts_labelled_units_only() -> None:
+    """Two classes with equal logits: ln 2, whatever the unlabelled unit says."""
+    decisions = torch.tensor([[0.0, 0.0], [9.0, -9.0]])
+
+    loss = gold_loss(decisions, torch.tensor([1, -100]))
+
+    assert loss is not None
+    assert loss.item() == pytest.approx(math.log(2))
+
+
+def test_gold_loss_of_values_is_the_mean_squared_error_of_known_ones() -> None:
+    loss = gold_loss(torch.tensor([[3.0], [1.0]]), torch.tensor([5.0, torch.nan]))
+
+    assert loss is not None
+    assert loss.item() == pytest.approx(4.0)
+
+
+def test_gold_loss_is_none_where_nothing_is_labelled() -> None:
+    assert gold_loss(torch.zeros(1, 2), torch.tensor([-100])) is None

@@ -4,7 +4,7 @@ import pytest
 
 from tests.training.tiny_corpus import recipe_content, write_recipe
 from training.errors import RecipeError
-from training.recipe import load_recipe
+from training.recipe_file import load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").rglob("*.yaml"))
 
@@ -23,19 +23,25 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     content["seed"] = -1
     content["surprise"] = True
     content["languages"] = []
-    content["teacher"]["stages"][0]["learning_rate"] = 2
-    content["student"]["layers"] = [2, 1]
+    content["teachers"]["teacher-tiny"]["stages"][0]["learning_rate"] = 2
+    content["students"]["distil-tiny"]["layers"] = [2, 1]
     content["golden"] = "nowhere.txt"
     own = [{"corpus": "ronec", "split": "valid[:70%]"}]
-    content["student"]["stages"][0]["data"] = own
+    content["students"]["distil-tiny"]["stages"][0]["data"] = own
     content["dev"]["split"] = "valid[60%:]"
 
     with pytest.raises(RecipeError) as caught:
         load_recipe(write_recipe(tmp_path, content))
 
     message = str(caught.value)
-    places = ("seed", "surprise", "languages", "teacher.stages.0.learning_rate", "student.layers")
-    contradictions = ("golden", "student.stages.0")
+    places = (
+        "seed",
+        "surprise",
+        "languages",
+        "teachers.teacher-tiny.stages.0.learning_rate",
+        "students.distil-tiny.layers",
+    )
+    contradictions = ("golden", "students.distil-tiny.stages.0")
     assert "7 mistake(s)" in message
     for place in (*places, *contradictions):
         assert f"  {place}: " in message
@@ -43,23 +49,25 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_a_stride_without_room_and_an_unknown_split_are_refused(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
-    content["teacher"]["stride"] = 30
+    content["teachers"]["teacher-tiny"]["stride"] = 30
     content["dev"]["split"] = "test"
 
     with pytest.raises(RecipeError) as caught:
         load_recipe(write_recipe(tmp_path, content))
 
     message = str(caught.value)
-    assert "  teacher.stride: 30 leaves no room in windows of 32" in message
+    assert "  teachers.teacher-tiny.stride: 30 leaves no room in windows of 32" in message
     assert "  dev: Value error, ronec has no split 'test'" in message
 
 
 def test_training_on_the_development_part_is_refused(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
-    content["student"]["stages"][0]["data"] = [{"corpus": "ronec", "split": "valid[:61%]"}]
+    content["students"]["distil-tiny"]["stages"][0]["data"] = [
+        {"corpus": "ronec", "split": "valid[:61%]"}
+    ]
 
     with pytest.raises(
-        RecipeError, match=r"student.stages.0: trains on ronec valid\[:61%\], which"
+        RecipeError, match=r"students.distil-tiny.stages.0: trains on ronec valid\[:61%\], which"
     ):
         load_recipe(write_recipe(tmp_path, content))
 
@@ -88,19 +96,21 @@ def test_a_missing_golden_file_is_refused(tmp_path: Path) -> None:
         load_recipe(write_recipe(tmp_path, content))
 
 
-def test_an_encoder_is_a_source_or_a_pretraining_never_both(tmp_path: Path) -> None:
+def test_an_encoder_is_a_source_or_a_recipe_never_both(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
-    content["encoder"]["source"] = "dumitrescustefan/bert-base-romanian-cased-v1"
-    with pytest.raises(RecipeError, match="give either source or pretrain"):
+    encoder = content["teachers"]["teacher-tiny"]["encoder"]
+    encoder["source"] = "dumitrescustefan/bert-base-romanian-cased-v1"
+    with pytest.raises(RecipeError, match="give either source or recipe"):
         load_recipe(write_recipe(tmp_path, content))
 
-    del content["encoder"]["pretrain"]
-    assert load_recipe(write_recipe(tmp_path, content)).encoder.source
+    del encoder["recipe"]
+    recipe = load_recipe(write_recipe(tmp_path, content))
+    assert recipe.teachers["teacher-tiny"].encoder.base == encoder["source"]
 
 
 def test_a_teacher_does_not_learn_from_a_teacher(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
-    content["teacher"]["stages"][0]["data"][0]["labels"] = "teacher"
+    content["teachers"]["teacher-tiny"]["stages"][0]["data"][0]["labels"] = "teacher"
 
     with pytest.raises(RecipeError, match="a teacher learns from gold labels only"):
         load_recipe(write_recipe(tmp_path, content))

@@ -16,7 +16,7 @@ from app.sessions import OnnxSession
 from tests.training.tiny_corpus import recipe_content, write_base, write_corpora, write_recipe
 from training.__main__ import main
 from training.datasets import read_split
-from training.recipe import STEPS, load_recipe
+from training.recipe_file import load_recipe
 from training.run import Road
 
 pytestmark = pytest.mark.slow
@@ -141,7 +141,7 @@ def test_the_aliases_point_to_student_and_teacher(walked: Walked) -> None:
 def test_a_report_is_written_with_its_picture(walked: Walked) -> None:
     report = (next(walked.runs.glob("evaluate-*")) / "report.md").read_text(encoding="utf-8")
 
-    assert "student, int8" in report
+    assert "`distil-tiny` keeps" in report
     assert next(walked.runs.glob("evaluate-*/report.png")).stat().st_size > 1000
     assert json.loads(next(walked.runs.glob("evaluate-*/report.json")).read_text("utf-8"))[
         "histories"
@@ -163,7 +163,7 @@ def test_a_lost_step_is_done_again_from_the_steps_before_it(walked: Walked) -> N
 
     assert main(walked.command("run", "--until", "export")) == 0
 
-    again = next(walked.runs.glob("export-*")) / "student.onnx"
+    again = next(walked.runs.glob("export-*")) / "distil-tiny.onnx"
     assert again.read_bytes() == original.read_bytes()
 
 
@@ -229,18 +229,21 @@ def test_other_data_are_other_steps(walked: Walked, tmp_path: Path) -> None:
     before = Road(recipe, walked.root / "data", tmp_path, tmp_path)
     after = Road(recipe, data, tmp_path, tmp_path)
 
-    assert before.folder("encoder") == after.folder("encoder")
-    assert before.folder("teacher") != after.folder("teacher")
+    assert before.folder("teacher-tiny") != after.folder("teacher-tiny")
+    assert before.folder("distil-tiny") != after.folder("distil-tiny")
 
 
 def test_other_words_about_a_model_repeat_no_step(walked: Walked, tmp_path: Path) -> None:
     content = yaml.safe_load(walked.recipe.read_text(encoding="utf-8"))
-    content["teacher"]["description"] = "Another sentence."
-    content["student"]["model"] = "another-name"
+    content["teachers"]["teacher-tiny"]["description"] = "Another sentence."
+    content["aliases"] = {}
     renamed = load_recipe(write_recipe(tmp_path / "recipe", content))
 
     folders = [
-        [Road(recipe, walked.root / "data", tmp_path, tmp_path).folder(step) for step in STEPS]
+        [
+            Road(recipe, walked.root / "data", tmp_path, tmp_path).folder(name)
+            for name in (*recipe.models, "export", "evaluate")
+        ]
         for recipe in (load_recipe(walked.recipe), renamed)
     ]
 

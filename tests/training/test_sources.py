@@ -20,12 +20,14 @@ from transformers import (
     RobertaModel,
 )
 
+from app.contract.heads import SpanHead
 from training.errors import StepError
 from training.hub import published_name, resolve_model
-from training.student import encoder_layers, shallow_copy
-from training.teacher import load_tokenizer, new_teacher
+from training.student import shallow_copy
+from training.task_model import encoder_layers, new_model
+from training.teacher import load_tokenizer
 
-LABELS = ("O", "B-X", "I-X")
+HEAD = SpanHead(labels=("O", "B-X", "I-X"))
 SIZES = {"vocab_size": 300, "hidden_size": 16, "num_attention_heads": 2}
 
 
@@ -81,22 +83,22 @@ def test_other_architectures_become_teachers_and_shallow_students(
 ) -> None:
     model().save_pretrained(tmp_path)
 
-    teacher = new_teacher(str(tmp_path), LABELS, dropout=0.25, seed=0)
+    teacher = new_model(str(tmp_path), HEAD, dropout=0.25, seed=0)
     student = shallow_copy(teacher, [0, 2], dropout=0.0)
 
     dropouts = {m.p for m in teacher.base_model.modules() if isinstance(m, torch.nn.Dropout)}
     assert dropouts == {0.25}
     assert len(encoder_layers(student)) == 2
-    logits = student(input_ids=torch.ones((1, 5), dtype=torch.long)).logits
-    assert logits.shape == (1, 5, len(LABELS))
+    ids = torch.ones((1, 5), dtype=torch.long)
+    assert student(ids, ids, torch.zeros_like(ids))["logits"].shape == (1, 5, 3)
 
 
 def test_a_head_for_other_labels_is_replaced(tmp_path: Path) -> None:
     BertForTokenClassification(BertConfig(**SIZES, num_labels=9)).save_pretrained(tmp_path)
 
-    teacher = new_teacher(str(tmp_path), LABELS, dropout=0.0, seed=0)
+    teacher = new_model(str(tmp_path), HEAD, dropout=0.0, seed=0)
 
-    assert teacher.classifier.out_features == len(LABELS)
+    assert teacher.outputs["logits"].out_features == 3
 
 
 def test_an_architecture_without_encoder_layers_is_refused_before_training(
@@ -105,7 +107,7 @@ def test_an_architecture_without_encoder_layers_is_refused_before_training(
     GPT2Model(GPT2Config(vocab_size=300, n_embd=16, n_layer=2, n_head=2)).save_pretrained(tmp_path)
 
     with pytest.raises(StepError, match="layer-wise students need a BERT-like teacher"):
-        new_teacher(str(tmp_path), LABELS, dropout=0.0, seed=0)
+        new_model(str(tmp_path), HEAD, dropout=0.0, seed=0)
 
 
 def test_a_model_inside_a_python_package_is_found_and_named_as_published() -> None:

@@ -1,54 +1,70 @@
+from pathlib import Path
+
 import pytest
 import torch
-from transformers import BertConfig, BertForTokenClassification
 
-from training.distill import check_same_labels
+from app.contract.heads import SpanHead
+from tests.training.toy_models import toy_model
 from training.errors import StepError
-from training.student import encoder_layers, shallow_copy
+from training.student import shallow_copy
+from training.task_model import TaskModel, encoder_layers
+
+HEAD = SpanHead(labels=("O", "B-X", "I-X"))
 
 
-def teacher(labels: tuple[str, ...] = ("O", "B-X", "I-X")) -> BertForTokenClassification:
-    return BertForTokenClassification(
-        BertConfig(
-            vocab_size=30,
-            hidden_size=16,
-            num_hidden_layers=4,
-            num_attention_heads=2,
-            intermediate_size=32,
-            id2label=dict(enumerate(labels)),
-            num_labels=len(labels),
-        )
-    )
-
-
-def test_a_student_starts_from_the_named_layers_embeddings_and_head() -> None:
-    source = teacher()
+def test_a_student_starts_from_the_named_layers_embeddings_and_outputs() -> None:
+    source = toy_model(HEAD)
 
     student = shallow_copy(source, [0, 2], dropout=0.0)
 
     assert student.config.num_hidden_layers == len(encoder_layers(student)) == 2
     ours, theirs = student.state_dict(), source.state_dict()
-    prefix = "bert.encoder.layer"
     for name, tensor in ours.items():
-        origin = name.replace(f"{prefix}.1.", f"{prefix}.2.")
+        origin = name.replace("encoder.layer.1.", "encoder.layer.2.")
         torch.testing.assert_close(tensor, theirs[origin], rtol=0, atol=0)
 
 
 def test_a_student_shares_no_memory_with_its_teacher() -> None:
-    source = teacher()
+    source = toy_model(HEAD)
     student = shallow_copy(source, [0], dropout=0.0)
 
     with torch.no_grad():
-        student.classifier.weight.add_(1.0)
+        student.outputs["logits"].weight.add_(1.0)
 
-    assert not torch.equal(student.classifier.weight, source.classifier.weight)
+    assert not torch.equal(student.outputs["logits"].weight, source.outputs["logits"].weight)
+
+
+def test_a_student_has_its_own_dropout() -> None:
+    student = shallow_copy(toy_model(HEAD), [0], dropout=0.25)
+
+    rates = {module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)}
+
+    assert rates == {0.25}
 
 
 def test_a_layer_the_teacher_does_not_have_is_refused() -> None:
     with pytest.raises(StepError, match="teacher has layers 0 to 3"):
-        shallow_copy(teacher(), [0, 4], dropout=0.0)
+        shallow_copy(toy_model(HEAD), [0, 4], dropout=0.0)
 
 
-def test_other_labels_are_refused_by_name() -> None:
-    with pytest.raises(StepError, match=r"labels differ: \['B-X', 'B-Y'\]"):
-        check_same_labels(teacher(), teacher(("O", "B-Y", "I-X")))
+def test_a_saved_model_loads_with_its_head_and_gives_the_same_outputs(
+    tmp_path: Path,
+) -> None:
+    model = toy_model(HEAD)
+    batch = torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.long)
+
+    model.save(tmp_path)
+    again = TaskModel.load(tmp_path).eval()
+
+    assert again.head == HEAD
+    torch.testing.assert_close(again(*batch)["logits"], model(*batch)["logits"])
+
+
+def test_outputs_of_a_text_are_read_off_its_real_tokens_only() -> None:
+    model = toy_model(HEAD)
+    ids = torch.tensor([[2, 5, 3, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 0, 0]])
+
+    padded = model(ids, mask)["logits"][:, :3]
+
+    torch.testing.assert_close(padded, model(ids[:, :3], mask[:, :3])["logits"])

@@ -67,6 +67,29 @@ def write_base(folder: Path) -> Path:
     return folder
 
 
+def encoder_content(base: Path, *, lowercase: bool = False, seed: int = 1) -> dict:
+    """A recipe of an encoder, small enough for a test."""
+    return {
+        "name": "encoder-uncased" if lowercase else "encoder",
+        "seed": seed,
+        "licence": "apache-2.0",
+        "data_notes": "Sentences written for the tests.",
+        "pretrain": {
+            "base": str(base),
+            "config": {"hidden_dropout_prob": 0.0},
+            "text": {"folder": "ro-text", "sources": {"story": 1.0}},
+            "vocabulary_size": 200,
+            "lowercase": lowercase,
+            "max_length": 64,
+            "block_length": 16,
+            "batch_size": 16,
+            "tokens": 5120,
+            "learning_rate": 1e-3,
+            "evaluate_every": 10,
+        },
+    }
+
+
 def recipe_content(base: Path) -> dict:
     """A recipe of the whole road, small enough for a test."""
     gold = {"corpus": "ronec", "split": "valid[:60%]"}
@@ -82,37 +105,28 @@ def recipe_content(base: Path) -> dict:
         "golden": "golden.txt",
         "dev": {"corpus": "ronec", "split": "valid[60%:]"},
         "calibration": {"target": 0.5},
-        "encoder": {
-            "pretrain": {
-                "base": str(base),
-                "config": {"hidden_dropout_prob": 0.0},
-                "text": text,
-                "vocabulary_size": 200,
-                "max_length": 64,
-                "block_length": 16,
-                "batch_size": 16,
-                "tokens": 5120,
-                "learning_rate": 1e-3,
-                "evaluate_every": 10,
+        "teachers": {
+            "teacher-tiny": {
+                "encoder": {"recipe": encoder_content(base)},
+                "description": "A teacher.",
+                "max_tokens": 32,
+                "stride": 8,
+                "dropout": 0.0,
+                "stages": [{"data": [{"corpus": "ronec", "split": "v1"}, gold]} | stage],
             }
         },
-        "teacher": {
-            "model": "teacher-tiny",
-            "description": "A teacher.",
-            "max_tokens": 32,
-            "stride": 8,
-            "dropout": 0.0,
-            "stages": [{"data": [{"corpus": "ronec", "split": "v1"}, gold]} | stage],
+        "students": {
+            "distil-tiny": {
+                "teachers": ["teacher-tiny"],
+                "description": "A student.",
+                "layers": [1],
+                "temperature": 2.0,
+                "dropout": 0.0,
+                "weights": {"soft": 1.0, "hard": 0.5, "hidden": 1.0},
+                "stages": [{"data": [gold], "unlabelled": {"text": text, "sentences": 50}} | stage],
+            }
         },
-        "student": {
-            "model": "distil-tiny",
-            "description": "A student.",
-            "layers": [1],
-            "temperature": 2.0,
-            "dropout": 0.0,
-            "weights": {"soft": 1.0, "hard": 0.5, "hidden": 1.0},
-            "stages": [{"data": [gold], "unlabelled": {"text": text, "sentences": 50}} | stage],
-        },
+        "aliases": {"default": "distil-tiny", "teacher": "teacher-tiny"},
     }
 
 

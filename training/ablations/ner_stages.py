@@ -11,14 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.contract.heads import SpanHead
+from training.data import new_head
 from training.datasets import read_split
 from training.datasets.examples import TaggedSentence
 from training.evaluate import Engine, predict_split, quality
 from training.recipe import Stage, TrainingSplit
 from training.runners import torch_runner
-from training.teacher import fine_tune, load_tokenizer, new_teacher
-from training.token_batches import label_list, token_rows
+from training.task_model import new_model
+from training.teacher import fine_tune, load_tokenizer
+from training.units import UnitSet
 
 SEED = 13
 Plan = list[tuple[list[TaggedSentence], int, float]]
@@ -36,28 +37,26 @@ def main(encoder: str, data_dir: Path) -> None:
         "v1 and three times v2 mixed": [(v1 + v2 * 3, 2, 5e-4)],
         "v2 alone": [(v2, 8, 5e-4)],
     }
-    labels = tuple(label_list(v1 + v2))
+    head = new_head("ner", v1 + v2)
     tokenizer = load_tokenizer(encoder, max_tokens=128, stride=32)
     for name, plan in plans.items():
-        model = new_teacher(encoder, labels, dropout=0.1, seed=SEED)
-        pad_id = model.config.pad_token_id
+        model = new_model(encoder, head, dropout=0.1, seed=SEED)
         with tempfile.TemporaryDirectory() as folder:
             for i, (sentences, epochs, learning_rate) in enumerate(plan):
                 fine_tune(
                     model,
-                    token_rows(sentences, tokenizer, labels),
+                    UnitSet(sentences, tokenizer, head),
                     Stage(
                         data=(TrainingSplit(corpus="ronec", split="v1"),),
                         epochs=epochs,
                         batch_size=16,
                         learning_rate=learning_rate,
                     ),
-                    pad_id=pad_id,
                     seed=SEED,
                     checkpoint=Path(folder) / f"{i}.pt",
                     title=name,
                 )
-        engine = Engine(tokenizer, torch_runner(model), SpanHead(labels=labels))
+        engine = Engine(tokenizer, torch_runner(model), head)
         score = quality(predict_split(engine, tune), tune)["strict_f1"]
         sys.stdout.write(json.dumps({"plan": name} | score.model_dump()) + "\n")
         sys.stdout.flush()

@@ -14,6 +14,8 @@ from app.contract.normalization import normalize
 from training.datasets.splits import stable_fraction
 from training.errors import DataError
 
+DEV_SHARE = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
@@ -24,7 +26,7 @@ class TextLine:
 
 
 def read_lines(
-    folder: Path, shares: dict[str, float], *, dev_share: float = 0.005
+    folder: Path, shares: dict[str, float], *, dev_share: float = DEV_SHARE
 ) -> Iterator[TextLine]:
     """Yield the normalized lines of the chosen sources, in shard order.
 

@@ -1,13 +1,12 @@
 """Unlabelled sentences cut out of raw text, for a teacher to label."""
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from app.contract.encoded_text import Word
 from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import TaggedSentence
-from training.datasets.raw_text import read_lines
+from training.datasets.raw_text import TextLine
 from training.datasets.splits import stable_fraction
 from training.errors import DataError
 
@@ -15,14 +14,13 @@ _BOUNDARY = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"”»)]))\s+(?=[\"„«
 MIN_WORDS, MAX_WORDS = 5, 60
 
 
-def read_sentences(
-    folder: Path, shares: dict[str, float], *, count: int, tokenizer: SubwordTokenizer
+def choose_sentences(
+    lines: Iterable[TextLine], *, count: int, tokenizer: SubwordTokenizer
 ) -> list[TaggedSentence]:
     """Choose `count` sentences by the hash of their text, whatever order they come in.
 
     Args:
-        folder: raw-text shards (training.datasets.raw_text).
-        shares: source -> share of its lines.
+        lines: raw text (training.text_mix).
         count: sentences wanted.
         tokenizer: cuts them into words.
 
@@ -31,12 +29,12 @@ def read_sentences(
     """
     found = {
         sentence
-        for line in read_lines(folder, shares)
+        for line in lines
         for sentence in _BOUNDARY.split(line.text)
         if MIN_WORDS <= sentence.count(" ") + 1 <= MAX_WORDS and not line.is_dev
     }
     if len(found) < count:
-        raise DataError(f"{folder}: {len(found)} sentences, the recipe wants {count}")
+        raise DataError(f"the raw text holds {len(found)} sentences, the recipe wants {count}")
     chosen = sorted(found, key=stable_fraction)[:count]
     return [_as_words(encoded.text, encoded.words) for encoded in tokenizer.encode(chosen)]
 

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import torch
+
+from app.contract.heads import ClassHead, ScoreHead, SpanHead, TagHead
+from tests.training.toy_models import toy_model, toy_tokenizer
+from training.datasets.examples import LabelledText, ScoredPair, TaggedSentence
+from training.distill import Teacher, ensemble
+from training.errors import StepError
+from training.units import NO_TARGET, UnitSet, align
+
+SPANS = SpanHead(labels=("O", "B-X", "I-X"))
+CASED = toy_tokenizer(["Ana", "Ma", "##ria", "la", "Cl", "##uj", "-", "N"])
+UNCASED = toy_tokenizer(["ana", "maria", "la", "c", "##luj", "-", "n"], lowercase=True)
+
+
+def sentence(*words: str, tags: tuple[str, ...] | None = None) -> TaggedSentence:
+    return TaggedSentence(words, tags, (True,) * len(words))
+
+
+def test_a_unit_is_a_pre_token_and_later_ones_of_a_word_carry_on_its_entity() -> None:
+    """Cl ##uj - N is one word of the corpus and three units, read at Cl, - and N."""
+    units = UnitSet([sentence("la", "Cluj-N", tags=("O", "B-X"))], CASED, SPANS)
+
+    batch = units.batch([0])
+
+    assert batch.targets["logits"].tolist() == [0, 1, 2, 2]
+    assert batch.columns.tolist() == [1, 2, 4, 5]
+
+
+def test_words_without_tags_have_no_target() -> None:
+    batch = UnitSet([sentence("la", "Ana")], CASED, SPANS).batch([0])
+
+    assert batch.targets["logits"].tolist() == [NO_TARGET] * 2
+
+
+def test_tags_of_two_layers_are_targets_of_two_outputs() -> None:
+    head = TagHead(labels=("ADP", "PROPN"), xpos=("Np", "Sp"))
+    example = TaggedSentence(("la", "Ana"), ("ADP", "PROPN"), (True, False), ("Sp", "Np"))
+
+    targets = UnitSet([example], CASED, head).batch([0]).targets
+
+    assert targets["logits"].tolist() == [0, 1]
+    assert targets["xpos_logits"].tolist() == [1, 0]
+
+
+def test_texts_and_pairs_have_one_target_each() -> None:
+    classes = UnitSet(
+        [LabelledText("la", "neg"), LabelledText("Ana", "")],
+        CASED,
+        ClassHead(labels=("neg", "pos")),
+    )
+    scores = UnitSet([ScoredPair("la", "Ana", 4.5)], CASED, ScoreHead())
+
+    assert classes.batch([1, 0]).targets["logits"].tolist() == [NO_TARGET, 0]
+    assert scores.batch([0]).targets["logits"].tolist() == [4.5]
+    assert scores.batch([0]).inputs["token_type_ids"].tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_every_word_of_a_long_sentence_is_decided_once_where_it_has_most_context() -> None:
+    tokenizer = toy_tokenizer(["la", "Ana"], max_tokens=8, stride=2)
+    units = UnitSet([sentence(*["la", "Ana"] * 6)], tokenizer, SPANS)
+
+    batch = units.batch([0])
+
+    assert len(batch.rows) == 12
+    assert set(batch.rows.tolist()) == {0, 1, 2}
+
+
+def test_decisions_are_the_outputs_at_the_units() -> None:
+    units = UnitSet([sentence("Maria"), sentence("la", "Ana")], CASED, SPANS)
+    batch = units.batch([1, 0])
+    model = toy_model(SPANS)
+
+    outputs = model(**batch.inputs)
+    decisions = batch.decisions(outputs, SPANS)["logits"]
+
+    expected = [outputs["logits"][0, 1], outputs["logits"][0, 2], outputs["logits"][1, 1]]
+    torch.testing.assert_close(decisions, torch.stack(expected))
+
+
+def test_two_vocabularies_align_at_the_words_that_both_start() -> None:
+    """Ma ##ria la Cl ##uj - N and maria la c ##luj - n: five words each, cased and not."""
+    example = sentence("Maria", "la", "Cluj-N")
+    student, teacher = (UnitSet([example], each, SPANS) for each in (CASED, UNCASED))
+
+    assert align(student, teacher)[0].tolist() == [0, 1, 2, 3, 4]
+    assert student.batch([0]).columns.tolist() == [1, 3, 4, 6, 7]
+    assert teacher.batch([0]).columns.tolist() == [1, 2, 3, 5, 6]
+
+
+def test_an_ensemble_averages_what_its_teachers_say_about_the_same_word() -> None:
+    """Worked example: both teachers on `la`, the second alone silent on `Ana`.
+
+    (1/2, 1/2) and (1/4, 3/4) give (3/8, 5/8); where one is silent the other counts alone.
+    """
+    first = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+    second = torch.stack([torch.log(torch.tensor([0.25, 0.75])), torch.full((2,), torch.nan)])
+
+    mean = ensemble([first, second], temperature=1.0)
+
+    torch.testing.assert_close(mean, torch.tensor([[0.375, 0.625], [0.9, 0.1]]))
+
+
+def test_an_ensemble_averages_values_as_they_are() -> None:
+    mean = ensemble([torch.tensor([[4.0]]), torch.tensor([[1.0]])], temperature=2.0)
+
+    assert mean.tolist() == [[2.5]]
+
+
+def test_a_teacher_with_another_vocabulary_speaks_at_the_students_words() -> None:
+    examples = [sentence("Maria", "la", "Cluj-N"), sentence("Ana")]
+    student, own = (UnitSet(examples, each, SPANS) for each in (CASED, UNCASED))
+    model = toy_model(SPANS)
+    teacher = Teacher.of("uncased", model, own, student)
+
+    taught, hidden = teacher.teach([1, 0], student.batch([1, 0]))
+
+    batch = own.batch([1, 0])
+    expected = batch.decisions(model(**batch.inputs), SPANS)["logits"]
+    torch.testing.assert_close(taught["logits"], expected)
+    assert hidden is None
+
+
+def test_a_teacher_of_the_same_vocabulary_shows_its_hidden_states() -> None:
+    units = UnitSet([sentence("Ana")], CASED, SPANS)
+
+    _, hidden = Teacher.of("own", toy_model(SPANS), units, units).teach([0], units.batch([0]))
+
+    assert hidden is not None
+    assert hidden.shape == (1, 3, 16)
+
+
+def test_vocabularies_that_cut_texts_differently_are_refused() -> None:
+    student = UnitSet([sentence("-" * 8, "la")], CASED, SPANS)
+    other = UnitSet([sentence("la")], CASED, SPANS)
+    other.encoded = [other.encoded[0]]
+
+    with pytest.raises(StepError, match="start at the same place"):
+        Teacher.of("other", toy_model(SPANS), other, student)
+
+
+def test_words_that_a_teacher_does_not_start_are_silent() -> None:
+    student, other = (
+        UnitSet([sentence("la", "Ana")], CASED, SPANS),
+        UnitSet([sentence("la")], CASED, SPANS),
+    )
+
+    aligned = align(student, other)[0]
+
+    assert np.array_equal(aligned, [0, -1])

@@ -1,0 +1,128 @@
+"""The file of a recipe: read, checked by section, and for what sections say of each other."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from training.datasets import CORPORA
+from training.errors import RecipeError
+from training.recipe import CorpusSplit, EncoderFile, Recipe, TeacherRecipe, TrainingSplit
+from training.yaml_file import read_mapping
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+def load_recipe(path: Path) -> Recipe | EncoderFile:
+    """Read and check a recipe: of a task, or of an encoder alone.
+
+    Raises:
+        RecipeError: lists every mistake, one a line.
+    """
+    content, mistakes = read_mapping(path)
+    is_task = "task" in content or "pretrain" not in content
+    kind: type[Recipe | EncoderFile] = Recipe if is_task else EncoderFile
+    context = {"folder": path.parent}
+    recipe = None
+    try:
+        own = {"path": path} if is_task else {}
+        recipe = kind.model_validate(content | own, context=context)
+    except ValidationError as error:
+        mistakes += [
+            f"{'.'.join(str(part) for part in mistake['loc']) or 'recipe'}: {mistake['msg']}"
+            for mistake in error.errors(include_url=False)
+        ]
+    if is_task:
+        mistakes += _contradictions(content, path)
+    if recipe is None or mistakes:
+        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise RecipeError(f"{path}: {len(mistakes)} mistake(s){lines}")
+    return recipe
+
+
+def _contradictions(content: dict, path: Path) -> list[str]:
+    """Mistakes between fields, found in whatever parts of the recipe can be read at all."""
+    context = {"folder": path.parent}
+    dev = _read(CorpusSplit, content.get("dev"), context)
+    teachers, students = (_mapping(content.get(part)) for part in ("teachers", "students"))
+    mistakes = []
+    golden = path.parent / str(content.get("golden"))
+    if "golden" in content and not (golden.is_file() and golden.read_bytes().strip()):
+        mistakes.append(f"golden: {golden} is not there or empty")
+    if content.get("task") == "sts" and content.get("calibration"):
+        mistakes.append("calibration: a score has no confidence, so sts has no cascade")
+    for name in sorted(teachers.keys() & students.keys()):
+        mistakes.append(f"students.{name}: a teacher has this name too")
+    only = content.get("register_only") or [*teachers, *students]
+    only = only if isinstance(only, list) else []
+    for alias, name in _mapping(content.get("aliases")).items():
+        if name not in only:
+            mistakes.append(f"aliases.{alias}: no package of this recipe is named {name!r}")
+    for name in only:
+        if name not in {**teachers, **students}:
+            mistakes.append(f"register_only: no model of this recipe is named {name!r}")
+    for name, section in teachers.items():
+        teacher = _read(TeacherRecipe, section, context)
+        if teacher is None:
+            continue
+        # CLS and SEP belong to a window too.
+        if teacher.stride >= teacher.max_tokens - 2:
+            mistakes.append(
+                f"teachers.{name}.stride: {teacher.stride} leaves no room in windows of "
+                f"{teacher.max_tokens}"
+            )
+        if dev is not None and teacher.encoder.recipe is not None:
+            mistakes += [
+                f"teachers.{name}.encoder: pre-trains on {read.corpus} {read.split}, which "
+                f"overlaps dev {dev.split}"
+                for read in teacher.encoder.recipe.pretrain.text.corpora
+                if read.overlaps(dev)
+            ]
+    for name, section in students.items():
+        wanted = section.get("teachers") if isinstance(section, dict) else None
+        wanted = wanted if isinstance(wanted, list) else []
+        mistakes += [
+            f"students.{name}.teachers: no teacher of this recipe is named {teacher!r}"
+            for teacher in wanted
+            if teacher not in teachers
+        ]
+        if name in only and wanted and wanted[0] in teachers and wanted[0] not in only:
+            mistakes.append(f"register_only: {name} needs its first teacher, {wanted[0]}, too")
+    for name, section in {**teachers, **students}.items():
+        for i, split in _training_splits(section, context):
+            place = f"{'teachers' if name in teachers else 'students'}.{name}.stages.{i}"
+            if dev is not None and split.overlaps(dev):
+                mistakes.append(
+                    f"{place}: trains on {split.corpus} {split.split}, which overlaps dev "
+                    f"{dev.split}"
+                )
+            if dev is not None and CORPORA[split.corpus].kind is not CORPORA[dev.corpus].kind:
+                mistakes.append(
+                    f"{place}: {split.corpus} does not hold what dev {dev.corpus} holds"
+                )
+    return mistakes
+
+
+def _training_splits(section: object, context: dict) -> list[tuple[int, TrainingSplit]]:
+    """Stage and split, for whatever can be read."""
+    stages = section.get("stages") if isinstance(section, dict) else None
+    found = []
+    for i, stage in enumerate(stages if isinstance(stages, list) else []):
+        data = stage.get("data") if isinstance(stage, dict) else None
+        for entry in data if isinstance(data, list) else []:
+            split = _read(TrainingSplit, entry, context)
+            if split is not None:
+                found.append((i, split))
+    return found
+
+
+def _mapping(value: object) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+def _read(section: type[Part], content: object, context: dict) -> Part | None:
+    """A section if it is valid by itself."""
+    try:
+        return section.model_validate(content, context=context)
+    except ValidationError:
+        return None

@@ -1,0 +1,143 @@
+"""A Transformer and the outputs of a head on top of it, for every task and architecture."""
+
+import inspect
+import json
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModel, PretrainedConfig
+from transformers.modeling_utils import PreTrainedModel
+
+from app.contract.heads import Head
+from training.errors import StepError
+from training.hub import resolve_model
+
+HEAD = "head.json"
+OUTPUTS = "outputs.safetensors"
+HIDDEN = "last_hidden_state"
+_HEAD: TypeAdapter[Head] = TypeAdapter(Head)
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "seq_classif_dropout",
+)
+
+
+class TaskModel(PreTrainedModel):
+    """A trunk with one linear layer for each output of a head.
+
+    Outputs of tokens are read off their last hidden states, outputs of texts off the mean of those
+    of their real tokens.
+    """
+
+    config_class = PretrainedConfig
+    base_model_prefix = "trunk"
+    _supports_sdpa = True  # attention is the trunk's business
+
+    def __init__(self, trunk: PreTrainedModel, head: Head) -> None:
+        """Put fresh outputs on a trunk.
+
+        Args:
+            trunk: last hidden states of shape (rows, length, config.hidden_size).
+            head: names and widths of the outputs.
+        """
+        super().__init__(trunk.config)
+        if getattr(trunk, "pooler", None) is not None:
+            trunk.pooler = None  # unused, and its weights would be counted and exported
+        self.trunk = trunk
+        self.head = head
+        self._reads_types = "token_type_ids" in inspect.signature(trunk.forward).parameters
+        rates = [getattr(trunk.config, name) for name in DROPOUTS if hasattr(trunk.config, name)]
+        self.dropout = nn.Dropout(rates[0] if rates else 0.0)
+        width = trunk.config.hidden_size
+        self.outputs = nn.ModuleDict(
+            {output.name: nn.Linear(width, output.width or 1) for output in head.outputs}
+        )
+        for layer in self.outputs.values():
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Run a batch of shape (rows, length).
+
+        Returns:
+            The head's outputs by name, and the last hidden states.
+        """
+        types = {"token_type_ids": token_type_ids} if self._reads_types else {}
+        hidden = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **types)[0]
+        kept = self.dropout(hidden)
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (kept * mask).sum(dim=1) / mask.sum(dim=1)
+        results = {HIDDEN: hidden}
+        for output in self.head.outputs:
+            values = self.outputs[output.name](kept if output.per_token else mean)
+            results[output.name] = values if output.width else values.squeeze(-1)
+        return results
+
+    def save(self, folder: Path) -> None:
+        """Write a folder whose trunk `from_pretrained` reads too."""
+        self.trunk.save_pretrained(folder)
+        save_file(self.outputs.state_dict(), folder / OUTPUTS)
+        (folder / HEAD).write_text(self.head.model_dump_json(indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "TaskModel":
+        """Read what `save` wrote."""
+        head = _HEAD.validate_python(json.loads((folder / HEAD).read_text(encoding="utf-8")))
+        model = cls(AutoModel.from_pretrained(folder, attn_implementation="eager"), head)
+        model.outputs.load_state_dict(load_file(folder / OUTPUTS))
+        return model
+
+
+def new_model(source: str, head: Head, *, dropout: float, seed: int) -> TaskModel:
+    """An encoder with fresh outputs.
+
+    Args:
+        source: see training.hub.resolve_model.
+        head: of the task.
+        dropout: every rate of the architecture.
+        seed: of the fresh weights.
+
+    Raises:
+        StepError: an architecture without a stack of layers to copy students from.
+    """
+    torch.manual_seed(seed)
+    trunk = AutoModel.from_pretrained(resolve_model(source), attn_implementation="eager")
+    set_dropout(trunk, dropout)
+    model = TaskModel(trunk, head)
+    encoder_layers(model)  # refuses what no student could be made of, before training it
+    return model
+
+
+def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The stack of Transformer layers of a BERT-, RoBERTa- or DistilBERT-like model.
+
+    Raises:
+        StepError: another architecture.
+    """
+    base = model.base_model
+    for holder, name in (("encoder", "layer"), ("transformer", "layer")):
+        layers = getattr(getattr(base, holder, None), name, None)
+        if isinstance(layers, nn.ModuleList):
+            return layers
+    raise StepError(
+        f"{type(base).__name__} has no encoder.layer or transformer.layer; "
+        "layer-wise students need a BERT-like teacher"
+    )
+
+
+def set_dropout(model: PreTrainedModel, rate: float) -> None:
+    """Set every dropout of a model, and the rates in its configuration by any of their names."""
+    for name in DROPOUTS:
+        if hasattr(model.config, name):
+            setattr(model.config, name, rate)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate

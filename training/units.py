@@ -1,0 +1,196 @@
+"""Examples as training units: what is decided about, where it is read, what is right.
+
+A unit is a word as the tokenizer's pre-tokenization cuts it, or a whole text. Units are what models
+with different vocabularies have in common (methods of Avram et al. 2022 need words of two
+tokenizers side by side), and what the service decodes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.contract.encoded_text import EncodedText, Input, Pair, Word
+from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
+from app.contract.tokenization import SubwordTokenizer
+from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
+from training.loop import device
+
+NO_TARGET = -100
+"""Class of a unit that nobody has labelled; a score that is not known is NaN."""
+
+Targets = dict[str, NDArray[np.generic]]
+"""Output -> target of each unit of one example: classes (int64) or values (float32)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some examples as tensors on the training device.
+
+    Attributes:
+        inputs: `input_ids`, `attention_mask`, `token_type_ids`, shape (windows, longest).
+        text_rows: window that speaks for each example, shape (examples,).
+        rows, columns: window and position of each word, all examples in order, shape (words,).
+        targets: output -> shape (words,) or (examples,).
+    """
+
+    inputs: dict[str, Tensor]
+    text_rows: Tensor
+    rows: Tensor
+    columns: Tensor
+    targets: dict[str, Tensor]
+
+    def decisions(self, outputs: dict[str, Tensor], head: Head) -> dict[str, Tensor]:
+        """The head's outputs at the units, float32, shape (words or examples, width)."""
+        return {
+            output.name: (
+                outputs[output.name][self.rows, self.columns]
+                if output.per_token
+                else outputs[output.name][self.text_rows]
+            ).float()
+            for output in head.outputs
+        }
+
+
+class UnitSet:
+    """Encoded examples; batches of them are made on demand."""
+
+    def __init__(
+        self, examples: Sequence[Example], tokenizer: SubwordTokenizer, head: Head
+    ) -> None:
+        """Encode examples as the head's task does by default."""
+        self.head = head
+        self.tokenizer = tokenizer
+        self.encoded = tokenizer.encode([input_of(e, head) for e in examples], long=head.long)
+        self._places = [_places(encoded) for encoded in self.encoded]
+        self._targets = [
+            targets_of(example, encoded, head)
+            for example, encoded in zip(examples, self.encoded, strict=True)
+        ]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each example, all windows together."""
+        return [sum(window.num_tokens for window in e.windows) for e in self.encoded]
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Pad the windows of some examples into one batch."""
+        counts = [len(self.encoded[i].windows) for i in indices]
+        firsts = np.concatenate([[0], np.cumsum(counts)])[:-1]
+        arrays = self.tokenizer.collate([w for i in indices for w in self.encoded[i].windows])
+        places = [self._places[i] + [first, 0] for i, first in zip(indices, firsts, strict=True)]
+        rows, columns = np.concatenate(places).T
+        targets = {
+            output.name: np.concatenate([self._targets[i][output.name] for i in indices])
+            for output in self.head.outputs
+        }
+        return Batch(
+            {name: _tensor(array) for name, array in arrays.items()},
+            _tensor(firsts),
+            _tensor(rows),
+            _tensor(columns),
+            {name: _tensor(values) for name, values in targets.items()},
+        )
+
+    def starts(self, index: int) -> NDArray[np.int64]:
+        """Code point at which each word of an example starts, shape (words,)."""
+        return np.asarray([word.start for word in _read_words(self.encoded[index])], np.int64)
+
+
+def align(student: UnitSet, teacher: UnitSet) -> list[NDArray[np.int64]]:
+    """For each example and each word of the student the teacher's word that starts there, or -1."""
+    aligned = []
+    for index in range(len(student.encoded)):
+        ours, theirs = student.starts(index), teacher.starts(index)
+        found = np.searchsorted(theirs, ours)
+        inside = np.minimum(found, max(len(theirs) - 1, 0))
+        hit = theirs[inside] == ours if len(theirs) else np.zeros(len(ours), bool)
+        aligned.append(np.where(hit, inside, -1))
+    return aligned
+
+
+def input_of(example: Example, head: Head) -> Input:
+    """What the models read: a text, a pair, or words joined by spaces where words are labelled."""
+    match example:
+        case TaggedSentence() if isinstance(head, SpanHead | TagHead):
+            return " ".join(example.words)
+        case ScoredPair():
+            return Pair(example.first, example.second)
+        case _:
+            return example.text
+
+
+def targets_of(example: Example, encoded: EncodedText, head: Head) -> Targets:
+    """What is right for each unit; NO_TARGET or NaN where the example does not say.
+
+    A word of the corpus may be several units: the later ones continue it (RONEC's own evaluator
+    and the published models train later subwords with the I- variant).
+    """
+    words = len(_read_words(encoded))
+    targets: Targets = {
+        output.name: (
+            np.full(1, np.nan, np.float32)
+            if output.width == 1
+            else np.full(words if output.per_token else 1, NO_TARGET, np.int64)
+        )
+        for output in head.outputs
+    }
+    match head, example:
+        case ((SpanHead() | TagHead()), TaggedSentence()):
+            for name, labels, tags in _tag_layers(head, example):
+                targets[name] = _word_targets(example.words, tags, encoded, labels)
+        case ClassHead(), LabelledText() if example.label in head.labels:
+            targets["logits"] = np.asarray([head.labels.index(example.label)], np.int64)
+        case ScoreHead(), ScoredPair():
+            targets["logits"] = np.asarray([example.score], np.float32)
+    return targets
+
+
+def _tag_layers(
+    head: SpanHead | TagHead, sentence: TaggedSentence
+) -> list[tuple[str, Sequence[str], Sequence[str]]]:
+    """Output, its labels and the sentence's tags, for the layers that the sentence has."""
+    layers = [("logits", head.labels, sentence.tags)]
+    if isinstance(head, TagHead) and head.xpos:
+        layers.append(("xpos_logits", head.xpos, sentence.xpos))
+    return [(name, labels, tags) for name, labels, tags in layers if tags is not None]
+
+
+def _word_targets(
+    words: Sequence[str], tags: Sequence[str], encoded: EncodedText, labels: Sequence[str]
+) -> NDArray[np.int64]:
+    """Class of each unit: its word's tag, and the I- variant of that after the word's start."""
+    index = {label: i for i, label in enumerate(labels)}
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])[:-1]
+    targets = []
+    for unit in _read_words(encoded):
+        word = int(np.searchsorted(starts, unit.start, side="right")) - 1
+        tag = tags[word]
+        if unit.start > starts[word] and tag.startswith("B-"):
+            tag = f"I-{tag[2:]}"
+        targets.append(index.get(tag, NO_TARGET))
+    return np.asarray(targets, np.int64)
+
+
+def _read_words(encoded: EncodedText) -> list[Word]:
+    """The words that a window shows."""
+    count = len(encoded.best_window)
+    return [w for w in encoded.words if w.first_token is not None and w.first_token < count]
+
+
+def _places(encoded: EncodedText) -> NDArray[np.int64]:
+    """Window and position of each word, shape (words, 2)."""
+    places = []
+    for word in _read_words(encoded):
+        assert word.first_token is not None
+        at = int(encoded.best_window[word.first_token])
+        window = encoded.windows[at]
+        places.append((at, window.prefix + word.first_token - window.offset))
+    return np.asarray(places, np.int64).reshape(-1, 2)
+
+
+def _tensor(array: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device())
