@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.types import Receive
 
@@ -14,10 +15,12 @@ from app.answering import Call, answer
 from app.auto import choose_model
 from app.cascade import Reply, answer_by_cascade, obtain_student
 from app.contract.manifest import AUTO, CASCADE, RESERVED
-from app.errors import ClientClosed, DeadlineExceeded, Fault, RequestError
+from app.errors import ClientClosed, DeadlineExceeded, Fault, RequestError, ServiceError
 from app.inference import Prediction
 from app.loading import ServedModel
 from app.registry import Registry
+from app.shadow import Sample, drop
+from app.store import TEACHER
 from app.telemetry import Record, record_of
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
@@ -34,11 +37,13 @@ class Answered:
         model: that answered.
         prediction: its answers.
         headers: of the reply.
+        background: what is left to do once the reply was sent.
     """
 
     model: ServedModel
     prediction: Prediction
     headers: dict[str, str]
+    background: BackgroundTask | None = None
 
 
 def timeout_ms(request: Request, longest_ms: int) -> int:
@@ -90,7 +95,26 @@ async def infer(request: Request, call: Call, registry: Registry, *, deadline_s:
         is_met = time.monotonic() - record.start_s <= slo_s
         model.metrics.auto_requests["met" if is_met else "missed"].inc()
         headers["X-SLO-Met"] = str(is_met).lower()
-    return Answered(model, reply.prediction, headers)
+    background = None
+    if registry.shadow.takes(record.request_id):
+        background = BackgroundTask(_compare, Sample(call, model, reply.own), registry)
+    return Answered(model, reply.prediction, headers, background)
+
+
+async def _compare(sample: Sample, registry: Registry) -> None:
+    """Have a sample compared with its teacher's answer, unless the teacher itself gave it."""
+    task, student = sample.call.task.name, sample.student
+    if TEACHER not in registry.targets(task):
+        return
+    try:
+        teacher = registry.resolve(task, TEACHER)
+    except ServiceError:
+        drop(sample, "unavailable")
+        return
+    if not any(entry.served is student for entry in registry.versions(task)):
+        drop(sample, "swapped")
+    elif teacher is not student:
+        registry.shadow.start(sample, teacher)
 
 
 async def _first_asked(call: Call, registry: Registry, *, due_s: float) -> ServedModel:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from app.batching import Batcher
 from app.contract.encoded_text import EncodedText, Input, LongInput, Pair, WindowOutputs
 from app.contract.errors import InputError
 from app.errors import InferenceFailed, from_input_error
+from app.items import Outcome
 from app.loading import ServedModel
 from app.tasks.task import Decode
 
@@ -70,19 +72,11 @@ async def predict(
     """
     model.batcher.refuse_if_full()
     start = time.monotonic()
-    encoded = await compute(lambda: _encode(model, inputs, long, stride), inputs)
+    encoded = await compute(lambda: encode(model, inputs, long, stride), inputs)
     encoded_s = time.monotonic()
     tokenization_s = encoded_s - start
-    windows = [window for text in encoded for window in text.windows]
-    owners = [index for index, text in enumerate(encoded) for _ in text.windows]
-    try:
-        outcomes = await model.batcher.submit(windows, deadline_s=deadline_s)
-    except InferenceFailed as error:
-        raise InferenceFailed(error.position, index=owners[error.position]) from error
+    outputs, outcomes = await run(model.batcher, encoded, deadline_s=deadline_s)
     answered_s = time.monotonic()
-    outputs: list[list[WindowOutputs]] = [[] for _ in encoded]
-    for owner, outcome in zip(owners, outcomes, strict=True):
-        outputs[owner].append(outcome.outputs)
     answers = await compute(lambda: list(map(decode, encoded, outputs)), inputs)
     queue_s = max(outcome.queue_s for outcome in outcomes)
     inference_s = max(outcome.inference_s for outcome in outcomes)
@@ -91,7 +85,7 @@ async def predict(
         encoded=encoded,
         outputs=outputs,
         truncated=[index for index, text in enumerate(encoded) if text.truncated],
-        num_tokens=sum(window.num_tokens for window in windows),
+        num_tokens=sum(window.num_tokens for text in encoded for window in text.windows),
         tokenization_s=tokenization_s,
         queue_s=queue_s,
         inference_s=inference_s,
@@ -116,6 +110,29 @@ async def compute(function: Callable[[], T], inputs: Sequence[Input]) -> T:
     return function() if inline else await asyncio.to_thread(function)
 
 
+async def run(
+    batcher: Batcher, encoded: Sequence[EncodedText], *, deadline_s: float | None = None
+) -> tuple[list[list[WindowOutputs]], list[Outcome]]:
+    """Run the windows of all inputs.
+
+    Returns:
+        Per input the outputs of its windows; and what became of each window.
+
+    Raises:
+        ServiceError: see `Batcher.submit`.
+    """
+    windows = [window for text in encoded for window in text.windows]
+    owners = [index for index, text in enumerate(encoded) for _ in text.windows]
+    try:
+        outcomes = await batcher.submit(windows, deadline_s=deadline_s)
+    except InferenceFailed as error:
+        raise InferenceFailed(error.position, index=owners[error.position]) from error
+    outputs: list[list[WindowOutputs]] = [[] for _ in encoded]
+    for owner, outcome in zip(owners, outcomes, strict=True):
+        outputs[owner].append(outcome.outputs)
+    return outputs, outcomes
+
+
 def code_points(given: Input) -> int:
     """Length of an input."""
     if isinstance(given, Pair):
@@ -123,9 +140,14 @@ def code_points(given: Input) -> int:
     return len(given) if isinstance(given, str) else sum(map(len, given))
 
 
-def _encode(
+def encode(
     model: ServedModel, inputs: Sequence[Input], long: LongInput, stride: int | None
 ) -> list[EncodedText]:
+    """Encode inputs as `predict` does.
+
+    Raises:
+        RequestError: an input or the stride cannot be used.
+    """
     encoder = model.package.encoder
     try:
         # Above half a window the number of windows, and so the work, would grow without bound.

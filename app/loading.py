@@ -5,7 +5,7 @@ import gc
 import logging
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -144,14 +144,23 @@ def load_package(path: Path, settings: Settings, *, threads: int) -> tuple[Packa
 class Loader:
     """Opens, loads and unloads entries; all models share the cores."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, *, cores: Cores) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        cores: Cores,
+        on_unload: Callable[[ServedModel], None],
+    ) -> None:
         """Load nothing yet.
 
         Args:
             settings: limits and provider.
             metrics: of the application.
             cores: that run the models.
+            on_unload: called with a model that takes no requests any more.
         """
+        self._on_unload = on_unload
         self._settings = settings
         self._metrics = metrics
         self._cores = cores
@@ -207,6 +216,7 @@ class Loader:
         if served is None:
             return
         self._metrics.forget_model(*entry.labels)
+        self._on_unload(served)
         self._leaving.add(served)
         leaving = asyncio.create_task(self._leave(entry, served))
         del served

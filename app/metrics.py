@@ -37,6 +37,9 @@ CASCADE_OUTCOMES = (
 )
 """Who answered an input of a cascade; or why the teacher did not, so that the student's stands."""
 
+SHADOW_DROPS = ("full", "unavailable", "failed", "incomparable", "swapped", "stopped")
+"""Why a sampled input was not compared with the teacher's answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
@@ -55,6 +58,8 @@ class ModelMetrics:
     truncated_texts: Counter
     auto_requests: dict[str, Counter]
     cascade_inputs: dict[str, Counter]
+    shadow_samples: Counter
+    shadow_dropped: dict[str, Counter]
 
 
 class Metrics:
@@ -93,6 +98,19 @@ class Metrics:
         self._truncated = self._counter("truncated_texts", "Inputs cut to the first window.")
         self._auto = self._counter("auto_requests", "Answers that auto chose a model for.", "slo")
         self._cascade = self._counter("cascade_inputs", "Inputs of cascades.", "outcome")
+        self._samples = self._counter(
+            "shadow_samples", "Inputs compared with the teacher's answer."
+        )
+        self._dropped = self._counter("shadow_dropped", "Sampled inputs not compared.", "reason")
+        self._loyalty = {
+            "label_ratio": self._gauge("loyalty_label_ratio", "Labels that are the teacher's."),
+            "probability_ratio": self._gauge(
+                "loyalty_probability_ratio", "1 - Jensen-Shannon distance to the teacher."
+            ),
+            "regression_mae": self._gauge(
+                "loyalty_regression_mae", "Mean distance to the teacher's score."
+            ),
+        }
         self._queue_items = self._gauge("queue_items", "Windows waiting.")
         self._queue_tokens = self._gauge("queue_tokens", "Tokens waiting.")
         self._oldest = self._gauge("queue_oldest_age_seconds", "Age of the oldest waiting window.")
@@ -134,6 +152,10 @@ class Metrics:
             cascade_inputs={
                 outcome: self._cascade.labels(*labels, outcome) for outcome in CASCADE_OUTCOMES
             },
+            shadow_samples=self._samples.labels(*labels),
+            shadow_dropped={
+                reason: self._dropped.labels(*labels, reason) for reason in SHADOW_DROPS
+            },
             auto_requests={slo: self._auto.labels(*labels, slo) for slo in ("met", "missed")},
         )
 
@@ -172,8 +194,20 @@ class Metrics:
             self._backlog,
             self._batch_limit,
             self.model_info,
+            *self._loyalty.values(),
         ):
             gauge.remove_by_labels(labels)
+
+    def watch_loyalty(
+        self, task: str, model: str, version: str, measure: str, mean: Callable[[], float]
+    ) -> None:
+        """Read a loyalty gauge of one model version when it is scraped."""
+        self._loyalty[measure].labels(task, model, version).set_function(mean)
+
+    def forget_loyalty(self, task: str, model: str, version: str) -> None:
+        """Drop the loyalty gauges of one model version."""
+        for gauge in self._loyalty.values():
+            gauge.remove_by_labels(dict(zip(MODEL, (task, model, version), strict=True)))
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""

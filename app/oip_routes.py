@@ -224,10 +224,10 @@ def _reply(
     body, json_length = write_reply(
         head, [outputs[output.name] for output in wanted], as_binary=as_binary
     )
-    if json_length is None:
-        return Response(body, headers=answered.headers, media_type="application/json")
-    headers = answered.headers | {JSON_LENGTH: str(json_length)}
-    return Response(body, headers=headers, media_type=BINARY)
+    headers, media_type = answered.headers, "application/json"
+    if json_length is not None:
+        headers, media_type = headers | {JSON_LENGTH: str(json_length)}, BINARY
+    return Response(body, headers=headers, media_type=media_type, background=answered.background)
 
 
 def _json(content: BaseModel, status: int = 200) -> Response:

@@ -11,6 +11,7 @@ from app.loading import Entry, Loader, ServedModel, Wish
 from app.metrics import Metrics
 from app.runtimes import CLEARLY_FASTER
 from app.settings import Settings
+from app.shadow import Shadow
 from app.store import DEFAULT, VERSION, Aliases, Shelf
 
 LOADING_RETRY_AFTER_S = 2
@@ -67,7 +68,8 @@ class Registry:
         self._draw = draw
         self._is_stopped = False
         self._measures = settings.runtime == "auto"
-        self.loader = Loader(settings, metrics, cores=self.cores)
+        self.shadow = Shadow(metrics, share=settings.shadow_share, window=settings.shadow_window)
+        self.loader = Loader(settings, metrics, cores=self.cores, on_unload=self.shadow.forget)
         self._models: dict[str, dict[str, Versions]] = {shelf.task: {} for shelf in shelves}
         for shelf in shelves:
             for model, folders in sorted(shelf.packages.items()):
@@ -272,6 +274,7 @@ class Registry:
     def stop(self) -> None:
         """Fail what waits in any queue and take nothing more."""
         self._is_stopped = True
+        self.shadow.stop()
         for entry in self:
             if entry.served:
                 entry.served.batcher.stop(*STOPPED)

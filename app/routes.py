@@ -48,7 +48,10 @@ def inference_routes(registry: Registry, settings: Settings) -> list[Route]:
                 answered = await infer(request, call, registry, deadline_s=deadline_s)
             content = task.assemble(call.reading, answered.prediction.answers)
             return Response(
-                orjson.dumps(content), headers=answered.headers, media_type="application/json"
+                orjson.dumps(content),
+                headers=answered.headers,
+                media_type="application/json",
+                background=answered.background,
             )
 
         return Route(path, endpoint, methods=["POST"], name=task.name)

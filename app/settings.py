@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     threads: int = Field(
         0, ge=0, le=1024, description="threads that run models; 0 takes all usable cores"
     )
+    shadow_share: float = Field(
+        0.0, ge=0, le=1, description="requests that the teacher answers too, to measure loyalty"
+    )
+    shadow_window: int = Field(
+        1000, ge=1, le=10**6, description="inputs that the loyalty gauges are about, per model"
+    )
     drain_delay_s: float = Field(
         5.0, ge=0, le=600, description="serving on after SIGTERM, not ready, seconds"
     )

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.contract.encoded_text import Window, WindowOutputs
 from app.cores import Job
 from app.keys import key_line
 from app.main import Service, create_service
@@ -99,6 +100,39 @@ class Blocker:
     def _block(self) -> None:
         self._running.wait(10)
         self.release.wait(30)
+
+
+class Held:
+    """Lets a model's next batch wait; once it ends, the cores are held by something else."""
+
+    def __init__(self, api: Api, model: str) -> None:
+        self._is_running = threading.Event()
+        self._batcher = api.service.registry.resolve("ner", model).batcher
+        self._cores = api.service.registry.cores
+        self._run, self._opened = self._batcher._run, threading.Event()
+        self._blocker = Blocker(self._cores.count)
+        self._batcher._run = self
+
+    async def until_it_runs(self) -> None:
+        await until(self._is_running.is_set)
+        self._cores.join(self._blocker)
+        self._cores.wake(self._blocker)
+
+    def __call__(self, windows: Sequence[Window]) -> list[WindowOutputs]:
+        self._is_running.set()
+        assert self._opened.wait(10)
+        return self._run(windows)
+
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """Let the batch end, and nothing run after it."""
+        self._opened.set()
+        self._blocker.wait_until_all_run()
+        try:
+            yield
+        finally:
+            self._blocker.release.set()
+            self._cores.leave(self._blocker)
 
 
 @asynccontextmanager

@@ -7,9 +7,7 @@ place.
 import asyncio
 import json
 import shutil
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -19,7 +17,6 @@ import pytest
 from app import cascade
 from app.cascade import obtain_student
 from app.contract.confidence import confidence
-from app.contract.encoded_text import Window, WindowOutputs
 from app.contract.heads import HEAD_OF_TASK
 from app.contract.manifest import MANIFEST, MODEL
 from app.contract.pipeline import Package, predict_outputs
@@ -30,7 +27,7 @@ from app.sessions import OnnxSession
 from app.settings import Settings
 from app.store import scan
 from app.tasks import TASKS
-from tests.app.harness import Api, Blocker, assert_problem, serving, until
+from tests.app.harness import Api, Held, assert_problem, serving, until
 from tests.app.tensors import tensor
 from tests.tiny_graphs import INFINITE, MARGIN
 from tests.tiny_package import build, edit_json, write_aliases
@@ -151,39 +148,6 @@ async def test_confidence_is_that_at_the_temperature(pair: Path) -> None:
         response = await ask(api, SURE)
 
     assert response.headers["X-Answered-By"] == TEACHER
-
-
-class Held:
-    """Lets a model's next batch wait; once it ends, the cores are held by something else."""
-
-    def __init__(self, api: Api, model: str) -> None:
-        self._is_running = threading.Event()
-        self._batcher = api.service.registry.resolve("ner", model).batcher
-        self._cores = api.service.registry.cores
-        self._run, self._opened = self._batcher._run, threading.Event()
-        self._blocker = Blocker(self._cores.count)
-        self._batcher._run = self
-
-    async def until_it_runs(self) -> None:
-        await until(self._is_running.is_set)
-        self._cores.join(self._blocker)
-        self._cores.wake(self._blocker)
-
-    def __call__(self, windows: Sequence[Window]) -> list[WindowOutputs]:
-        self._is_running.set()
-        assert self._opened.wait(10)
-        return self._run(windows)
-
-    @contextmanager
-    def ended(self) -> Iterator[None]:
-        """Let the batch end, and nothing run after it."""
-        self._opened.set()
-        self._blocker.wait_until_all_run()
-        try:
-            yield
-        finally:
-            self._blocker.release.set()
-            self._cores.leave(self._blocker)
 
 
 async def test_students_answer_stands_when_the_teacher_is_overloaded(pair: Path) -> None:
