@@ -27,6 +27,7 @@ class Limits:
         max_batch_items: windows.
         max_queue_items: windows.
         max_queue_tokens: without padding.
+        max_request_tokens: without padding, of all windows of one request.
         max_queue_s: time to work off what waits, above which nothing more is taken; see
             `queue_bound_s`.
     """
@@ -35,6 +36,7 @@ class Limits:
     max_batch_items: int
     max_queue_items: int
     max_queue_tokens: int
+    max_request_tokens: int
     max_queue_s: float
 
 
@@ -61,11 +63,11 @@ class Speed:
         """Of the same batches."""
         return self._seconds / self._batches
 
-    def learn(self, tokens: int, seconds: float) -> None:
-        """Count a batch."""
+    def learn(self, tokens: int, seconds: float, *, batches: float = 1.0) -> None:
+        """Count a batch, or as much of a full one as it may hold."""
         self._tokens = SPEED_MEMORY * self._tokens + tokens
         self._seconds = SPEED_MEMORY * self._seconds + seconds
-        self._batches = SPEED_MEMORY * self._batches + 1
+        self._batches = SPEED_MEMORY * self._batches + batches
 
 
 def take_batch(lengths: Sequence[int], *, max_batch_tokens: int, max_batch_items: int) -> list[int]:

@@ -12,27 +12,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 
 from app.batch_policy import JITTER, Limits, Speed, queue_bound_s, retry_after_s, take_batch
 from app.contract.encoded_text import Window, WindowOutputs
 from app.cores import Cores, Job
 from app.errors import (
     DeadlineExceeded,
-    Fault,
     InferenceFailed,
     QueueFull,
-    RequestError,
     Unavailable,
 )
 from app.isolation import Run, run_isolated
-from app.items import Item, Outcome
+from app.items import Item, Outcome, Request
 from app.metrics import ModelMetrics
+from app.waiting import Line, Waiting
 
 logger = logging.getLogger(__name__)
 
 LOOKAHEAD = 128
-"""Oldest waiting items a batch is chosen from."""
+"""Waiting items a batch is chosen from."""
 
 STUCK_S = 30.0
 """A batch that runs longer than this will not come back."""
@@ -72,9 +70,7 @@ class Batcher:
         self._metrics = metrics
         self._core_seconds = metrics.core_seconds["background" if is_background else "normal"]
         self._speed = Speed(seconds_per_token)
-        # A dict keeps arrival order and gives items up in constant time.
-        self._waiting: dict[Item, None] = {}
-        self._queued_tokens = 0
+        self._waiting = Waiting(limits, cores=cores.count)
         self._in_flight = 0
         self._progress_s = time.monotonic()
         self._stopped: tuple[str, str] | None = None
@@ -118,39 +114,38 @@ class Batcher:
     @property
     def queued_items(self) -> int:
         """Windows waiting."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting.lines))
 
     @property
     def queued_tokens(self) -> int:
         """Tokens waiting, without padding."""
-        return self._queued_tokens
+        return sum(line.tokens for line in self._waiting.lines)
 
     @property
     def oldest_age_s(self) -> float:
         """How long the oldest window has waited; 0 if none waits."""
         with self._cores.lock:
-            oldest = next(iter(self._waiting), None)
-        return time.monotonic() - oldest.admitted_s if oldest else 0.0
+            oldest = [item for line in self._waiting.lines if (item := line.oldest())]
+        return max((time.monotonic() - item.request.admitted_s for item in oldest), default=0.0)
 
     @property
     def backlog_s(self) -> float:
-        """Time to work off what waits, estimated from measured speed and a fair share of cores."""
-        return self._cores.finish_s(self, self.waiting_s)
+        """Time to work off the short requests that wait, estimated from speed and fair shares."""
+        return self._finish_s(self._waiting.short)
 
     @property
     def has_work(self) -> bool:
-        """Whether something waits."""
-        return bool(self._waiting)
+        """Whether something waits and may run."""
+        return any(map(self._waiting.is_ready, self._waiting.lines))
 
     @property
     def waiting_s(self) -> float:
         """Core seconds of what waits, estimated."""
-        return self._queued_tokens * self._speed.seconds_per_token
+        return self.queued_tokens * self._speed.seconds_per_token
 
     def finish_s(self, tokens: int) -> float:
-        """When so many more tokens would be done, estimated as `backlog_s`."""
-        work_s = (self._queued_tokens + tokens) * self._speed.seconds_per_token
-        return self._cores.finish_s(self, work_s)
+        """When a request of so many tokens would be done, estimated as `backlog_s`."""
+        return self._finish_s(self._waiting.line_of(items=1, tokens=tokens), tokens)
 
     def refuse_if_full(self) -> None:
         """Refuse what `submit` would refuse anyway, before work is put into encoding it.
@@ -161,7 +156,7 @@ class Batcher:
         """
         if self._stopped:
             raise Unavailable(*self._stopped)
-        self._refuse_above_bounds(items=1, tokens=1)
+        self._refuse_above_bounds(self._waiting.short, items=1, tokens=1)
 
     async def submit(
         self, windows: Sequence[Window], *, deadline_s: float | None = None
@@ -177,7 +172,6 @@ class Batcher:
         Raises:
             QueueFull: they do not fit now.
             DeadlineExceeded: they cannot be answered in time, or were not.
-            RequestError: they would not fit into an empty queue.
             InferenceFailed: the graph failed on one of them.
             Unavailable: the scheduler is gone, or shutdown cut the wait short.
         """
@@ -193,17 +187,17 @@ class Batcher:
         """Take nothing more and fail what waits, as unavailable with this code and detail."""
         self._cores.leave(self)
         self._stopped = self._stopped or (code, detail)
-        waiting = list(self._waiting)
+        waiting = [item for line in self._waiting.lines for item in line.items()]
         self._forget(waiting)
         for item in waiting:
             item.fail(Unavailable(*self._stopped))
         for batcher in self._background:
             batcher.stop(code, detail)
 
-    def learn_speed(self, tokens: int, seconds: float) -> None:
-        """Count a batch in the estimates."""
+    def learn_speed(self, tokens: int, seconds: float, *, batches: float = 1.0) -> None:
+        """Count a batch, or a part of a full one, in the estimates."""
         with self._cores.lock:
-            self._speed.learn(tokens, seconds)
+            self._speed.learn(tokens, seconds, batches=batches)
 
     def abandon(self) -> None:
         """Stop, called on a thread of the cores: scheduling failed."""
@@ -212,94 +206,104 @@ class Batcher:
 
     def take(self) -> Job | None:
         """Form the next batch, on the thread that will run it; None if nothing waits any more."""
-        oldest = self._drop_dead()
-        if not oldest:
+        found = self._next()
+        if found is None:
             return None
+        line, oldest = found
         chosen = take_batch(
             [item.num_tokens for item in oldest],
-            max_batch_tokens=self.limits.max_batch_tokens,
+            max_batch_tokens=line.max_batch_tokens,
             max_batch_items=self.limits.max_batch_items,
         )
         batch = [oldest[position] for position in chosen]
         is_full = len(batch) == self.limits.max_batch_items
-        is_last = len(batch) == len(self._waiting)
+        is_last = len(batch) == self.queued_items
         reason = "full" if is_full else "idle" if is_last else "budget"
         self._metrics.dispatched[reason].inc()
         tokens = sum(item.num_tokens for item in batch)
         # Only batches that others queue behind tell how fast a queue is worked off.
-        work = partial(self._work, batch, learns=reason != "idle")
+        work = partial(self._work, batch, line, learns=reason != "idle")
         job = Job(work, tokens * self._speed.seconds_per_token)
         # Last, so that no item is lost if forming the batch fails.
-        self._forget(batch)
+        self._waiting.start(line, batch)
         self._in_flight += 1
         return job
 
     def _admit(self, windows: Sequence[Window], deadline_s: float) -> list[Item]:
         tokens = sum(window.num_tokens for window in windows)
-        limits = self.limits
-        if len(windows) > limits.max_queue_items or tokens > limits.max_queue_tokens:
-            detail = (
-                f"the inputs make {len(windows)} windows with {tokens} tokens, at most "
-                f"{limits.max_queue_items} windows with {limits.max_queue_tokens} tokens are "
-                "taken in one request; send fewer inputs"
-            )
-            raise RequestError(Fault("request_too_long", detail, field="inputs"))
         create_future = self._loop.create_future
         with self._cores.lock:
             if self._stopped:
                 raise Unavailable(*self._stopped)
-            self._refuse_above_bounds(items=len(windows), tokens=tokens)
-            self._refuse_if_too_late(tokens, deadline_s)
+            line = self._waiting.line_of(items=len(windows), tokens=tokens)
+            self._refuse_above_bounds(line, items=len(windows), tokens=tokens)
+            self._refuse_if_too_late(line, tokens, deadline_s)
+            request = Request(deadline_s)
             items = [
-                Item(window, at, create_future(), deadline_s) for at, window in enumerate(windows)
+                Item(window, at, create_future(), request) for at, window in enumerate(windows)
             ]
-            if not self._in_flight and not self._waiting:
+            if not self._in_flight and not self.queued_items:
                 self._progress_s = time.monotonic()
-            self._waiting.update(dict.fromkeys(items))
-            self._queued_tokens += tokens
+            line.add(items)
             self._cores.wake(self)
         return items
 
-    def _refuse_above_bounds(self, *, items: int, tokens: int) -> None:
+    def _finish_s(self, line: Line, more: int = 0) -> float:
+        """When a line will have been worked off, with these more tokens, if no more come."""
+        tokens = self._waiting.tokens_until_done(line, more)
+        return self._cores.finish_s(self, tokens * self._speed.seconds_per_token)
+
+    def _refuse_above_bounds(self, line: Line, *, items: int, tokens: int) -> None:
+        """Refuse what a line has no room for; an empty one takes anything.
+
+        Long requests are not bounded in time, only by their deadlines: one alone is above it.
+        """
         limits = self.limits
         with self._cores.lock:
-            backlog_s = self.backlog_s
+            backlog_s = self._finish_s(line)
             bound_s = queue_bound_s(limits.max_queue_s, self._speed.seconds_per_batch)
             fits = (
-                len(self._waiting) + items <= limits.max_queue_items
-                and self._queued_tokens + tokens <= limits.max_queue_tokens
-                and backlog_s <= bound_s
+                len(line) + items <= limits.max_queue_items
+                and line.tokens + tokens <= limits.max_queue_tokens
+                and (backlog_s <= bound_s or line is self._waiting.long)
             )
-            if fits or not self._waiting:
+            if fits or not line:
                 return
-            waiting = f"{len(self._waiting)} windows with {self._queued_tokens} tokens"
+            waiting = f"{len(line)} windows with {line.tokens} tokens"
         raise QueueFull(
             f"{waiting} are waiting, about {backlog_s * 1000:.0f} ms of work, more do not fit; "
             "try again after Retry-After seconds",
             retry_after_s=retry_after_s(backlog_s, jitter=random.uniform(-JITTER, JITTER)),
         )
 
-    def _refuse_if_too_late(self, tokens: int, deadline_s: float) -> None:
-        """Refuse what waits behind too much; an empty queue is always worth a try."""
-        needed_s = self.finish_s(tokens)
+    def _refuse_if_too_late(self, line: Line, tokens: int, deadline_s: float) -> None:
+        """Refuse what waits behind too much; an empty line is always worth a try."""
+        needed_s = self._finish_s(line, tokens)
         left_s = deadline_s - time.monotonic()
-        if self._waiting and needed_s > left_s:
+        if line and needed_s > left_s:
             raise DeadlineExceeded(
                 f"an answer would take about {needed_s * 1000:.0f} ms and the deadline is in "
                 f"{left_s * 1000:.0f} ms; send less, allow more time, or try again later"
             )
 
-    def _drop_dead(self) -> list[Item]:
-        """The oldest waiting items that somebody still wants; fails those past their deadline."""
-        while oldest := list(islice(self._waiting, LOOKAHEAD)):
+    def _next(self) -> tuple[Line, list[Item]] | None:
+        """The line whose turn it is, and its windows that a batch is chosen from."""
+        while (line := self._waiting.next()) is not None:
+            if oldest := self._drop_dead(line):
+                return line, oldest
+        return None
+
+    def _drop_dead(self, line: Line) -> list[Item]:
+        """What is next in a line and still wanted; fails what is past its deadline."""
+        while oldest := line.next_items(LOOKAHEAD):
             now = time.monotonic()
-            dead = [item for item in oldest if item.future.done() or item.deadline_s <= now]
-            self._forget(dead)
+            dead = [item for item in oldest if item.future.done() or item.request.deadline_s <= now]
+            line.remove(dead)
             if not dead:
                 return oldest
             self._call_on_loop(partial(self._fail_late, dead))
             if len(dead) < len(oldest):
-                return [item for item in oldest if item in self._waiting]
+                return [item for item in oldest if item in line]
         return []
 
     def _fail_late(self, items: Sequence[Item]) -> None:
@@ -309,12 +313,10 @@ class Batcher:
 
     def _forget(self, items: Sequence[Item]) -> None:
         with self._cores.lock:
-            for item in items:
-                if item in self._waiting:
-                    del self._waiting[item]
-                    self._queued_tokens -= item.num_tokens
+            for line in self._waiting.lines:
+                line.remove(items)
 
-    def _work(self, batch: Sequence[Item], *, learns: bool) -> None:
+    def _work(self, batch: Sequence[Item], line: Line, *, learns: bool) -> None:
         """Run a batch, on a thread of the cores."""
         start = time.monotonic()
         outputs: Sequence[WindowOutputs | None] = [None] * len(batch)
@@ -326,7 +328,13 @@ class Batcher:
             logger.exception("batch_failed")
         finally:
             seconds = time.monotonic() - start
-            self._measure([item.num_tokens for item in batch], seconds, learns=learns)
+            part = line.max_batch_tokens / self.limits.max_batch_tokens
+            self._measure([item.num_tokens for item in batch], seconds, batches=part * learns)
+            with self._cores.lock:
+                line.running -= 1
+                # Another of its batches may run now.
+                if self.is_alive and self.has_work:
+                    self._cores.wake(self)
             self._call_on_loop(partial(self._answer, batch, outputs, start, seconds))
 
     def _answer(
@@ -340,20 +348,21 @@ class Batcher:
             if found is None:
                 item.fail(InferenceFailed(item.position))
             else:
-                item.answer(Outcome(found, start_s - item.admitted_s, seconds))
+                item.answer(Outcome(found, start_s - item.request.admitted_s, seconds))
         with self._cores.lock:
             self._in_flight -= 1
             self._progress_s = time.monotonic()
 
-    def _measure(self, lengths: Sequence[int], seconds: float, *, learns: bool) -> None:
+    def _measure(self, lengths: Sequence[int], seconds: float, *, batches: float) -> None:
+        """Count a batch; in the estimates as so much of a full one, or not at all."""
         useful, padded = sum(lengths), max(lengths) * len(lengths)
         self._metrics.batch_items.observe(len(lengths))
         self._metrics.batch_padded_tokens.observe(padded)
         self._metrics.useful_tokens.inc(useful)
         self._metrics.padding_tokens.inc(padded - useful)
         self._core_seconds.inc(seconds)
-        if learns:
-            self.learn_speed(useful, seconds)
+        if batches:
+            self.learn_speed(useful, seconds, batches=batches)
 
     def _call_on_loop(self, callback: partial[None]) -> None:
         with suppress(RuntimeError):  # the loop is closed, so nobody waits

@@ -154,6 +154,11 @@ def encode(
         if stride is not None and stride > encoder.room // 2:
             detail = f"stride may be at most {encoder.room // 2} for this model, got {stride}"
             raise InputError("invalid_parameter", detail)
-        return encoder.encode(inputs, long=long, stride=stride)
+        return encoder.encode(
+            inputs,
+            long=long,
+            stride=stride,
+            max_total_tokens=model.batcher.limits.max_request_tokens,
+        )
     except InputError as error:
         raise from_input_error(error) from error

@@ -24,22 +24,33 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Windows that were submitted together.
+
+    Attributes:
+        deadline_s: monotonic time after which nobody wants the answer.
+        admitted_s: monotonic time.
+    """
+
+    deadline_s: float
+    admitted_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Item:
     """A waiting window; whoever waits for it cancels `future` to give it up.
 
     Attributes:
         window: to be run.
-        position: among those submitted together.
+        position: in the request.
         future: set on the event loop.
-        deadline_s: monotonic time after which nobody wants the answer.
-        admitted_s: monotonic time.
+        request: that it is part of.
     """
 
     window: Window
     position: int
     future: asyncio.Future[Outcome]
-    deadline_s: float
-    admitted_s: float = field(default_factory=time.monotonic)
+    request: Request
 
     @property
     def num_tokens(self) -> int:

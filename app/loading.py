@@ -171,6 +171,7 @@ class Loader:
             max_batch_items=settings.max_batch_items,
             max_queue_items=settings.max_queue_items,
             max_queue_tokens=settings.max_queue_tokens,
+            max_request_tokens=settings.max_request_tokens,
             max_queue_s=settings.max_queue_ms / 1000,
         )
 

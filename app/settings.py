@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     max_batch_items: int = Field(8, ge=1, le=1024, description="windows in a batch")
     max_queue_items: int = Field(256, ge=1, le=10**6, description="windows waiting, per model")
     max_queue_tokens: int = Field(65_536, ge=1, le=10**8, description="tokens waiting, per model")
+    max_request_tokens: int = Field(
+        262_144, ge=1, le=10**8, description="tokens of one request, all its windows together"
+    )
     max_queue_ms: int = Field(
         150,
         ge=1,

@@ -14,7 +14,7 @@ from app.batch_policy import Limits
 from app.batching import Batcher
 from app.contract.encoded_text import Window, WindowOutputs
 from app.cores import Cores
-from app.errors import DeadlineExceeded, InferenceFailed, QueueFull, RequestError, Unavailable
+from app.errors import DeadlineExceeded, InferenceFailed, QueueFull, Unavailable
 from app.isolation import Run, run_isolated
 from app.metrics import Metrics
 from tests.app.harness import until
@@ -24,8 +24,10 @@ LIMITS = Limits(
     max_batch_items=4,
     max_queue_items=8,
     max_queue_tokens=80,
+    max_request_tokens=10_000,
     max_queue_s=60.0,
 )
+ROOMY = replace(LIMITS, max_queue_items=1000, max_queue_tokens=10_000)
 POISON = 666
 
 
@@ -168,14 +170,13 @@ class TestBatcher:
             await asyncio.gather(*waiting)
 
     @pytest.mark.parametrize("windows", [[window(1)] * 9, [window(81)]])
-    async def test_request_that_would_never_fit_is_not_told_to_retry(
+    async def test_empty_queue_takes_more_than_it_may_hold(
         self, cores: Cores, windows: list[Window]
     ) -> None:
         async with batching(echo, cores) as batcher:
-            with pytest.raises(RequestError) as refusal:
-                await batcher.submit(windows)
+            outcomes = await batcher.submit(windows)
 
-        assert refusal.value.code == "request_too_long"
+        assert len(outcomes) == len(windows)
 
     async def test_cancelled_request_frees_its_place_and_never_runs(self, cores: Cores) -> None:
         gate = Gate()
@@ -233,7 +234,7 @@ class TestBatcher:
 
     async def test_queue_is_bounded_in_time_too(self, cores: Cores) -> None:
         gate = Gate()
-        limits = replace(LIMITS, max_queue_tokens=10**6, max_queue_s=16.0)
+        limits = replace(LIMITS, max_batch_tokens=300, max_queue_tokens=10**6, max_queue_s=16.0)
         async with batching(gate, cores, limits=limits, seconds_per_token=0.01) as batcher:
             waiting = await fill(batcher, gate, [window(1500)])
             waiting.append(asyncio.create_task(batcher.submit([window(200)])))
@@ -316,6 +317,139 @@ class TestBatcher:
             'loyal_batch_dispatch_total{model="tiny",reason="idle",task="ner",version="1"} 1.0'
             in text
         )
+
+
+@pytest.mark.anyio
+class TestLongRequests:
+    """A full batch is 64 tokens or 4 windows, so 25 windows make a request long."""
+
+    long = [window(8, first_id=1000)] * 25
+
+    async def test_short_requests_pass_a_long_one_that_came_before(self, cores: Cores) -> None:
+        gate = Gate()
+        async with batching(gate, cores) as batcher:
+            waiting = await fill(batcher, gate, self.long)
+            for length in (5, 6):
+                waiting.append(asyncio.create_task(batcher.submit([window(length)])))
+            await until(lambda: batcher.queued_items == 27)
+            gate.open()
+            await asyncio.gather(*waiting)
+
+        assert [5, 6] in gate.batches[1:3]
+        assert sum(len(batch) for batch in gate.batches) == 1 + 25 + 2
+
+    async def test_long_request_runs_in_quarters_of_a_batch_with_nothing_else_in_it(
+        self, cores: Cores
+    ) -> None:
+        gate = Gate()
+        async with batching(gate, cores) as batcher:
+            waiting = await fill(batcher, gate, self.long)
+            waiting.append(asyncio.create_task(batcher.submit([window(8)])))
+            await until(lambda: batcher.queued_items == 26)
+            gate.open()
+            await asyncio.gather(*waiting)
+
+        assert sorted(gate.batches[1:], key=len) == [[8], [8], *[[8, 8]] * 12]
+
+    async def test_long_requests_take_turns(self, cores: Cores) -> None:
+        gate = Gate()
+        async with batching(gate, cores, limits=ROOMY) as batcher:
+            waiting = await fill(batcher, gate, self.long)
+            waiting.append(asyncio.create_task(batcher.submit([window(7)] * 25)))
+            await until(lambda: batcher.queued_items == 50)
+            gate.open()
+            await asyncio.gather(*waiting)
+
+        assert gate.batches[1:25] == [[8, 8], [7, 7]] * 12
+
+    async def test_everyone_gets_their_own_answer(self, cores: Cores) -> None:
+        requests = [[window(4, first_id=100 * n + i) for i in range(30)] for n in range(3)]
+        async with batching(echo, cores, limits=ROOMY) as batcher:
+            answers = await asyncio.gather(*map(batcher.submit, requests))
+
+        for request, answer in zip(requests, answers, strict=True):
+            assert [int(outcome.outputs["ids"][0]) for outcome in answer] == [
+                window.input_ids[0] for window in request
+            ]
+
+    async def test_short_request_is_not_refused_because_a_long_one_waits(
+        self, cores: Cores
+    ) -> None:
+        """The long one alone is above every bound of the queue."""
+        gate = Gate()
+        limits = replace(LIMITS, max_queue_s=0.001)
+        async with batching(gate, cores, limits=limits, seconds_per_token=0.01) as batcher:
+            waiting = await fill(batcher, gate, self.long)
+
+            batcher.refuse_if_full()
+            soon_s = time.monotonic() + 60
+            waiting.append(asyncio.create_task(batcher.submit([window(8)], deadline_s=soon_s)))
+            await until(lambda: batcher.queued_items == 26)
+            gate.open()
+            await asyncio.gather(*waiting)
+
+    async def test_second_long_request_that_does_not_fit_beside_the_first_is_refused(
+        self, cores: Cores
+    ) -> None:
+        gate = Gate()
+        async with batching(gate, cores) as batcher:
+            waiting = await fill(batcher, gate, self.long)
+
+            with pytest.raises(QueueFull, match="25 windows with 200 tokens"):
+                await batcher.submit(self.long)
+            gate.open()
+            await asyncio.gather(*waiting)
+
+    async def test_long_request_that_would_be_late_behind_another_is_refused(
+        self, cores: Cores
+    ) -> None:
+        gate = Gate()
+        async with batching(gate, cores, limits=ROOMY, seconds_per_token=0.1) as batcher:
+            waiting = await fill(batcher, gate, self.long)
+
+            with pytest.raises(DeadlineExceeded, match="would take about 40000 ms"):
+                await batcher.submit(self.long, deadline_s=time.monotonic() + 30)
+            gate.open()
+            await asyncio.gather(*waiting)
+
+    async def test_cancelled_long_request_runs_no_further(self, cores: Cores) -> None:
+        gate = Gate()
+        async with batching(gate, cores) as batcher:
+            *running, long = await fill(batcher, gate, self.long)
+            long.cancel()
+            await until(long.done)
+
+            assert (batcher.queued_items, batcher.queued_tokens) == (0, 0)
+            gate.open()
+            await asyncio.gather(*running)
+
+        assert gate.batches == [[1]]
+
+    async def test_failing_window_of_a_long_request_ends_it(self, cores: Cores) -> None:
+        gate = Gate(echo_unless_poisoned)
+        async with batching(gate, cores) as batcher:
+            windows = [window(8), window(8, first_id=POISON - 3), *self.long]
+            *running, long = await fill(batcher, gate, windows)
+            gate.open()
+
+            with pytest.raises(InferenceFailed) as failure:
+                await long
+            await asyncio.gather(*running)
+
+            assert failure.value.position == 1
+            assert batcher.queued_items == 0
+
+    async def test_other_cores_run_a_long_request_too(self) -> None:
+        two = Cores(2)
+        gate = Gate()
+        try:
+            async with batching(gate, two) as batcher:
+                long = asyncio.create_task(batcher.submit(self.long))
+                await until(lambda: len(gate.batches) == 2)
+                gate.open()
+                assert len(await long) == 25
+        finally:
+            two.close()
 
 
 async def fill(

@@ -22,6 +22,7 @@ LIMITS = Limits(
     max_batch_items=1,
     max_queue_items=50,
     max_queue_tokens=1000,
+    max_request_tokens=1000,
     max_queue_s=1e9,
 )
 

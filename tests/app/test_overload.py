@@ -101,11 +101,19 @@ async def test_request_that_waits_behind_too_much_for_its_deadline_is_504_at_onc
         assert await api.total("loyal_rejected_total", reason="deadline") == 1
 
 
-async def test_request_larger_than_the_queue_is_422(store: Path) -> None:
-    async with serving(store, max_queue_items=2) as api:
+async def test_request_of_too_many_tokens_is_422_and_named(store: Path) -> None:
+    """Each input is three tokens."""
+    async with serving(store, max_request_tokens=8) as api:
         response = await api.ner(["Ion", "Maria", "Ion"])
 
-    assert_problem(response, 422, "request_too_long", "3 windows", "at most 2 windows")
+    assert_problem(response, 422, "request_too_long", "3 tokens, 2 of those", index=2)
+
+
+async def test_empty_queue_takes_more_than_it_holds(store: Path) -> None:
+    async with serving(store, max_queue_items=2, max_queue_tokens=10) as api:
+        response = await api.ner(["Ion", "Maria", "Ion " * 100])
+
+    assert [len(entities) for entities in response.json()] == [1, 1, 100]
 
 
 async def test_client_that_leaves_frees_its_place(store: Path) -> None:
