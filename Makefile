@@ -9,7 +9,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training lint format types check load bench bench-peers bench-overload bench-startup soak constraints clean
+.PHONY: help serve test test-serving test-training lint format types check load bench bench-peers bench-overload bench-long bench-startup soak constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ soak: $(LOAD)/.ready ## Ask all models of the store for 10 minutes and write loa
 
 bench-startup: $(LOAD)/.ready ## Time the start of the service, weigh it, and write loadtests/RESULTS.md; 2 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_startup
+
+bench-long: $(LOAD)/.ready ## Time short requests beside one of 100,000 characters, and write loadtests/RESULTS.md; 3 minutes.
+	$(LOAD)/bin/python -m loadtests.bench_long_requests
 
 constraints: $(SERVE)/.ready $(TEST)/.ready $(TRAIN)/.ready $(LOAD)/.ready ## Pin what the environments hold in constraints.txt.
 	grep '^#' constraints.txt > constraints.tmp

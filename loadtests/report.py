@@ -40,6 +40,7 @@ SECTIONS = {
     "session": sections.session_section,
     "peers": sections.peers_section,
     "overload": sections.overload_section,
+    "long_requests": sections.long_requests_section,
     "soak": sections.soak_section,
     "startup": sections.startup_section,
 }

@@ -225,3 +225,27 @@ def startup_section(result: dict[str, Any]) -> str:
             provenance(result["environment"]),
         ]
     )
+
+
+def long_requests_section(result: dict[str, Any]) -> str:
+    rows = [
+        [
+            load,
+            sum(run[f"n_{load}"] for run in result["runs"]),
+            *(spread(result[f"{name}_{load}_ms"]) for name in ("p50", "p95")),
+        ]
+        for load in ("alone", "beside")
+    ]
+    return "\n".join(
+        [
+            f"## Short requests beside a long one: `POST /v1/{result['task']}`\n",
+            "One caller sends sentences back to back, alone and beside another that sends requests "
+            f"of {result['characters']} characters; {result['repetitions']} runs of both, median "
+            "[lowest to highest].\n",
+            table(["short requests", "n", "p50 ms", "p95 ms"], rows),
+            f"p95 beside over p95 alone: {spread(result['ratio_p95'])}. A long request took "
+            f"{spread(result['long_s'])} s (n = {sum(run['n_long'] for run in result['runs'])}). "
+            f"Errors: {sum(run['errors'] for run in result['runs'])}.\n",
+            provenance(result["environment"]),
+        ]
+    )

@@ -1,8 +1,6 @@
 import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,58 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.batch_policy import Limits
-from app.batching import Batcher
 from app.contract.encoded_text import Window, WindowOutputs
 from app.cores import Cores
 from app.errors import DeadlineExceeded, InferenceFailed, QueueFull, Unavailable
-from app.isolation import Run, run_isolated
+from app.isolation import run_isolated
 from app.metrics import Metrics
 from tests.app.harness import until
-
-LIMITS = Limits(
-    max_batch_tokens=64,
-    max_batch_items=4,
-    max_queue_items=8,
-    max_queue_tokens=80,
-    max_request_tokens=10_000,
-    max_queue_s=60.0,
+from tests.app.runners import (
+    LIMITS,
+    POISON,
+    Gate,
+    batching,
+    echo,
+    echo_unless_poisoned,
+    fill,
+    window,
 )
-ROOMY = replace(LIMITS, max_queue_items=1000, max_queue_tokens=10_000)
-POISON = 666
-
-
-def window(length: int, *, first_id: int = 1) -> Window:
-    ids = np.arange(first_id, first_id + length, dtype=np.int64)
-    return Window(ids, np.zeros_like(ids), offset=0, prefix=0, size=length)
-
-
-def echo(windows: Sequence[Window]) -> list[WindowOutputs]:
-    """A runner whose outputs are the ids, so that each answer shows whose it is."""
-    return [{"ids": window.input_ids.astype(np.float32)} for window in windows]
-
-
-def echo_unless_poisoned(windows: Sequence[Window]) -> list[WindowOutputs]:
-    if any(POISON in window.input_ids for window in windows):
-        raise RuntimeError("the graph fails")
-    return echo(windows)
-
-
-class Gate:
-    """A runner that waits until it is opened and remembers its batches."""
-
-    def __init__(self, run: Run = echo) -> None:
-        self.batches: list[list[int]] = []
-        self._run = run
-        self._opened = threading.Event()
-
-    def __call__(self, windows: Sequence[Window]) -> list[WindowOutputs]:
-        self.batches.append([len(window.input_ids) for window in windows])
-        assert self._opened.wait(10)
-        return self._run(windows)
-
-    def open(self) -> None:
-        self._opened.set()
 
 
 @pytest.fixture
@@ -69,28 +31,6 @@ def cores() -> Iterator[Cores]:
     core = Cores(1)
     yield core
     core.close()
-
-
-@asynccontextmanager
-async def batching(
-    run: Run,
-    cores: Cores,
-    metrics: Metrics | None = None,
-    *,
-    limits: Limits = LIMITS,
-    seconds_per_token: float = 1e-6,
-) -> AsyncIterator[Batcher]:
-    batcher = Batcher(
-        run,
-        cores,
-        limits=limits,
-        metrics=(metrics or Metrics()).for_model("ner", "tiny", "1"),
-        seconds_per_token=seconds_per_token,
-    )
-    try:
-        yield batcher
-    finally:
-        batcher.stop("draining", "the test is over")
 
 
 class TestRunIsolated:
@@ -317,149 +257,3 @@ class TestBatcher:
             'loyal_batch_dispatch_total{model="tiny",reason="idle",task="ner",version="1"} 1.0'
             in text
         )
-
-
-@pytest.mark.anyio
-class TestLongRequests:
-    """A full batch is 64 tokens or 4 windows, so 25 windows make a request long."""
-
-    long = [window(8, first_id=1000)] * 25
-
-    async def test_short_requests_pass_a_long_one_that_came_before(self, cores: Cores) -> None:
-        gate = Gate()
-        async with batching(gate, cores) as batcher:
-            waiting = await fill(batcher, gate, self.long)
-            for length in (5, 6):
-                waiting.append(asyncio.create_task(batcher.submit([window(length)])))
-            await until(lambda: batcher.queued_items == 27)
-            gate.open()
-            await asyncio.gather(*waiting)
-
-        assert [5, 6] in gate.batches[1:3]
-        assert sum(len(batch) for batch in gate.batches) == 1 + 25 + 2
-
-    async def test_long_request_runs_in_quarters_of_a_batch_with_nothing_else_in_it(
-        self, cores: Cores
-    ) -> None:
-        gate = Gate()
-        async with batching(gate, cores) as batcher:
-            waiting = await fill(batcher, gate, self.long)
-            waiting.append(asyncio.create_task(batcher.submit([window(8)])))
-            await until(lambda: batcher.queued_items == 26)
-            gate.open()
-            await asyncio.gather(*waiting)
-
-        assert sorted(gate.batches[1:], key=len) == [[8], [8], *[[8, 8]] * 12]
-
-    async def test_long_requests_take_turns(self, cores: Cores) -> None:
-        gate = Gate()
-        async with batching(gate, cores, limits=ROOMY) as batcher:
-            waiting = await fill(batcher, gate, self.long)
-            waiting.append(asyncio.create_task(batcher.submit([window(7)] * 25)))
-            await until(lambda: batcher.queued_items == 50)
-            gate.open()
-            await asyncio.gather(*waiting)
-
-        assert gate.batches[1:25] == [[8, 8], [7, 7]] * 12
-
-    async def test_everyone_gets_their_own_answer(self, cores: Cores) -> None:
-        requests = [[window(4, first_id=100 * n + i) for i in range(30)] for n in range(3)]
-        async with batching(echo, cores, limits=ROOMY) as batcher:
-            answers = await asyncio.gather(*map(batcher.submit, requests))
-
-        for request, answer in zip(requests, answers, strict=True):
-            assert [int(outcome.outputs["ids"][0]) for outcome in answer] == [
-                window.input_ids[0] for window in request
-            ]
-
-    async def test_short_request_is_not_refused_because_a_long_one_waits(
-        self, cores: Cores
-    ) -> None:
-        """The long one alone is above every bound of the queue."""
-        gate = Gate()
-        limits = replace(LIMITS, max_queue_s=0.001)
-        async with batching(gate, cores, limits=limits, seconds_per_token=0.01) as batcher:
-            waiting = await fill(batcher, gate, self.long)
-
-            batcher.refuse_if_full()
-            soon_s = time.monotonic() + 60
-            waiting.append(asyncio.create_task(batcher.submit([window(8)], deadline_s=soon_s)))
-            await until(lambda: batcher.queued_items == 26)
-            gate.open()
-            await asyncio.gather(*waiting)
-
-    async def test_second_long_request_that_does_not_fit_beside_the_first_is_refused(
-        self, cores: Cores
-    ) -> None:
-        gate = Gate()
-        async with batching(gate, cores) as batcher:
-            waiting = await fill(batcher, gate, self.long)
-
-            with pytest.raises(QueueFull, match="25 windows with 200 tokens"):
-                await batcher.submit(self.long)
-            gate.open()
-            await asyncio.gather(*waiting)
-
-    async def test_long_request_that_would_be_late_behind_another_is_refused(
-        self, cores: Cores
-    ) -> None:
-        gate = Gate()
-        async with batching(gate, cores, limits=ROOMY, seconds_per_token=0.1) as batcher:
-            waiting = await fill(batcher, gate, self.long)
-
-            with pytest.raises(DeadlineExceeded, match="would take about 40000 ms"):
-                await batcher.submit(self.long, deadline_s=time.monotonic() + 30)
-            gate.open()
-            await asyncio.gather(*waiting)
-
-    async def test_cancelled_long_request_runs_no_further(self, cores: Cores) -> None:
-        gate = Gate()
-        async with batching(gate, cores) as batcher:
-            *running, long = await fill(batcher, gate, self.long)
-            long.cancel()
-            await until(long.done)
-
-            assert (batcher.queued_items, batcher.queued_tokens) == (0, 0)
-            gate.open()
-            await asyncio.gather(*running)
-
-        assert gate.batches == [[1]]
-
-    async def test_failing_window_of_a_long_request_ends_it(self, cores: Cores) -> None:
-        gate = Gate(echo_unless_poisoned)
-        async with batching(gate, cores) as batcher:
-            windows = [window(8), window(8, first_id=POISON - 3), *self.long]
-            *running, long = await fill(batcher, gate, windows)
-            gate.open()
-
-            with pytest.raises(InferenceFailed) as failure:
-                await long
-            await asyncio.gather(*running)
-
-            assert failure.value.position == 1
-            assert batcher.queued_items == 0
-
-    async def test_other_cores_run_a_long_request_too(self) -> None:
-        two = Cores(2)
-        gate = Gate()
-        try:
-            async with batching(gate, two) as batcher:
-                long = asyncio.create_task(batcher.submit(self.long))
-                await until(lambda: len(gate.batches) == 2)
-                gate.open()
-                assert len(await long) == 25
-        finally:
-            two.close()
-
-
-async def fill(
-    batcher: Batcher, gate: Gate, windows: Sequence[Window]
-) -> list[asyncio.Task[object]]:
-    """Occupy the core, then queue `windows` as one request."""
-    running = asyncio.create_task(batcher.submit([window(1)]))
-    await until(lambda: gate.batches == [[1]])
-    if not windows:
-        return [running]
-    waiting = asyncio.create_task(batcher.submit(windows))
-    await until(lambda: batcher.queued_items == len(windows))
-    return [running, waiting]
