@@ -94,3 +94,13 @@ def test_service_imports_without_the_training_libraries() -> None:
     )
 
     assert start.returncode == 0, start.stderr
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_no_link_is_tracked() -> None:
+    """A link with the name of an environment would replace it wherever the commit is merged."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert not [line for line in listed.stdout.splitlines() if line.startswith("120000")]
