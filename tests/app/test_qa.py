@@ -100,6 +100,29 @@ async def test_answer_is_found_wherever_windows_begin_and_end(api: Api, before: 
     )  # fmt: skip
 
 
+async def test_context_of_a_hundred_thousand_characters_is_answered(api: Api) -> None:
+    """Thousands of windows, many times what the queue may hold, with every limit as it is set."""
+    context = "merge " * 16_664 + "Maria Ionescu..."
+
+    answer = (await ask(api, about(WHO, context))).json()
+    longer = await ask(api, about(WHO, context + "."))
+
+    assert len(context) == 100_000
+    assert (answer["answer"], answer["start"]) == ("Maria Ionescu", 99_984)
+    assert_problem(longer, 422, "text_too_long", "at most 100000")
+
+
+async def test_long_question_that_makes_too_many_windows_is_refused_before_they_are_made(
+    api: Api,
+) -> None:
+    """Each window has room for two tokens of the context, and shares one."""
+    question = "Cine " + "merge " * (MAX_TOKENS - 3 - 2 - 1)
+
+    response = await ask(api, about(question, "merge " * 16_666))
+
+    assert_problem(response, 422, "request_too_long", "16665 windows", index=0)
+
+
 async def test_question_without_answer_has_one_unless_it_may_have_none(api: Api) -> None:
     must = (await ask(api, about(WHERE, "Ion merge"))).json()
     may = (
