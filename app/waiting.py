@@ -14,7 +14,7 @@ from app.items import Item, Request
 LONG_BATCHES = 6
 """A request of more full batches is long: alone it would fill the queue."""
 
-LONG_SHARE = 4
+LONG_SHARE = 8
 """A batch of a long request has this part of a full one's tokens: short ones may wait for it."""
 
 PATIENCE = 16
