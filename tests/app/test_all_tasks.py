@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -71,6 +73,15 @@ def close_to(value: object) -> object:
         case float():
             return pytest.approx(value, abs=SCORE_TOLERANCE)
     return value
+
+
+def objects(value: object) -> Iterator[dict[str, Any]]:
+    """Every object of a JSON value, in order."""
+    if isinstance(value, dict):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
+        if isinstance(part, dict | list):
+            yield from objects(part)
 
 
 FAULTY_TEXTS: dict[str, tuple[object, str]] = {
@@ -194,6 +205,28 @@ async def test_batch_answers_as_its_inputs_do_alone(api: Api, task: str) -> None
     alone = [(await api.ask(task, [one])).json()[0] for one in inputs]
     assert together == close_to(alone)
     assert len({json.dumps(answer) for answer in together}) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("😀 Maria 👩‍👩‍👧 la Iași", ["Maria", "Iași"]),
+        ("e\u0301e\u0301 Maria e\u0301 Bucures\u0327ti", ["Maria", "Bucures\u0327ti"]),
+        ("Maria la Bucures\u0327ti\u2003și Iaşi", ["Maria", "Bucures\u0327ti", "Iaşi"]),
+        (unicodedata.normalize("NFD", "puțin: Maria la Iași"), ["Maria", "Ias\u0326i"]),
+    ],
+    ids=["emoji", "combining", "cedilla", "NFD"],
+)
+async def test_offsets_are_code_points_of_the_text_as_sent(
+    api: Api, task: str, text: str, words: list[str]
+) -> None:
+    answer = (await api.ask(task, given(task, text))).json()
+
+    placed = [item for item in objects(answer) if "start" in item]
+    shown = [item.get("word", item.get("answer")) for item in placed]
+    known = {"tagging": words, "ner": words, "parse": words[1:], "qa": words[:1]}
+    assert [text[item["start"] : item["end"]] for item in placed] == shown
+    assert [word for word in shown if word in words] == known.get(task, [])
 
 
 async def test_each_of_many_concurrent_requests_gets_its_own_answers_in_order(

@@ -1,52 +1,29 @@
 """NVIDIA's client of the Open Inference Protocol works unchanged against the live service."""
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import uvicorn
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
 from tritonclient.utils import InferenceServerException
 
-from app.main import create_service
-from app.settings import Settings
 from tests.app.harness import AS_ADMIN, admin_settings
+from tests.app.listening import START_TIMEOUT_S, listening
 from tests.tiny_package import build
 
 TEXTS = ["Maria Ionescu merge la București.", "merge și merge"]
-START_TIMEOUT_S = 60
 
 
 @pytest.fixture
 def client(store: Path, tmp_path: Path) -> Iterator[InferenceServerClient]:
-    """A client of a service on a thread of its own."""
-    settings = {"model_store": store, "threads": 1} | admin_settings(tmp_path)
-    service = create_service(Settings.model_validate(settings))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(service.app, log_config=None, ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=[[listener]])
-        thread.start()
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with InferenceServerClient(address, network_timeout=START_TIMEOUT_S) as running:
-            try:
-                wait_until_ready(running)
-                yield running
-            finally:
-                server.should_exit = True
-                thread.join()
-
-
-def wait_until_ready(client: InferenceServerClient) -> None:
-    for _ in range(600):
-        if client.is_server_ready():
-            return
-        threading.Event().wait(0.1)
-    pytest.fail("the service is not ready")
+    """A client of a running service."""
+    with (
+        listening(store, **admin_settings(tmp_path)) as address,
+        InferenceServerClient(address, network_timeout=START_TIMEOUT_S) as running,
+    ):
+        yield running
 
 
 def text_tensor(texts: list[str], *, binary: bool = True, shape: tuple[int, ...] = (-1,)) -> object:
