@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from loadtests.environment import available_cores
 from loadtests.figures import percentiles_ms, ratios, spread
 from loadtests.peers.catalog import PEERS, ROOT, Peer, install
 from loadtests.report import record
-from loadtests.servers import free_port, loyal_command, loyal_environment, running
+from loadtests.servers import cpu_seconds, free_port, loyal_command, loyal_environment, running
 from loadtests.texts import HEADLINES, SENTENCES
 
 LOYAL = "Loyal"
@@ -165,7 +166,7 @@ def bench(
                 runs += measure(server, repetition, args.seconds, answers)
             except RuntimeError as error:
                 print(f"{server.name}: {error}", file=sys.stderr)
-                left_out[server.name] = f"did not start: {str(error).splitlines()[0]}"
+                left_out[server.name] = str(error).partition("; its log")[0]
     names = [server.name for server in servers if server.name not in left_out]
     rows = [summarize(runs, name, clients) for name in names for clients in CLIENTS]
     return {
@@ -193,13 +194,15 @@ def measure(
     runs = []
     with running(
         server.command(port), is_ready=lambda: server.is_ready(port), env=server.environment
-    ):
+    ) as process:
         start_s = time.monotonic() - begin
         if server.name not in answers:
             answers[server.name] = [server.ask(port, text) for text in TEXTS]
         # Adaptive batching learns, and every worker runs its first batches.
         uvloop.run(closed_loop(port, server.requests(0), clients=max(CLIENTS), seconds=1.0))
         for clients in CLIENTS:
+            replies: Counter[int] = Counter()
+            cpu_s = cpu_seconds(process)
             load = uvloop.run(
                 closed_loop(
                     port,
@@ -207,8 +210,10 @@ def measure(
                     clients=clients,
                     seconds=seconds,
                     warm_up_s=WARM_UP_S,
+                    on_reply=lambda _, reply, replies=replies: replies.update([reply.status]),
                 )
             )
+            cpu_s = cpu_seconds(process) - cpu_s
             run = {
                 "server": server.name,
                 "repetition": repetition,
@@ -218,6 +223,7 @@ def measure(
                 "errors": len(load.samples) - len(load.accepted),
                 "per_s": load.accepted_per_s,
                 "generator_cores": load.generator_cores,
+                "cpu_ms": 1000 * cpu_s / max(1, replies.total()),
                 "latencies_s": [sample.seconds for sample in load.accepted],
             }
             run |= percentiles_ms(run["latencies_s"])
@@ -238,6 +244,7 @@ def summarize(runs: Sequence[dict[str, Any]], server: str, clients: int) -> dict
         "per_s": spread([run["per_s"] for run in own]),
         **percentiles_ms([seconds for run in own for seconds in run["latencies_s"]]),
         "generator_cores": spread([run["generator_cores"] for run in own]),
+        "cpu_ms": spread([run["cpu_ms"] for run in own]),
     }
 
 

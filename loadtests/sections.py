@@ -155,6 +155,7 @@ def peers_section(result: dict[str, Any]) -> str:
             *(milliseconds(row[name]) for name in ("p50_ms", "p99_ms")),
             row["requests"],
             row["errors"],
+            spread(row["cpu_ms"]),
             spread(row["generator_cores"]),
             "" if same[row["server"]] is None else f"{same[row['server']]:.0%}",
         ]
@@ -171,7 +172,7 @@ def peers_section(result: dict[str, Any]) -> str:
     ]
     columns = [
         *("server", "clients", "requests/s", "p50 ms", "p99 ms", "n", "errors"),
-        *("generator cores", "same answers"),
+        *("server CPU ms/request", "generator cores", "same answers"),
     ]
     versions = {n: number for of in result["versions"].values() for n, number in of.items()}
     left_out = "".join(f"Left out: {name}, {why}.\n" for name, why in result["left_out"].items())

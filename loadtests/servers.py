@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 180.0
 END_TIMEOUT_S = 15.0
 POLL_S = 0.1
 
@@ -55,6 +55,12 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU time of a process and its descendants."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
 
 
 @contextmanager
@@ -108,9 +114,8 @@ def running(
             while not is_ready():
                 if popen.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    raise RuntimeError(
-                        f"{command[-1]} is not ready; its log:\n{log.read()[-3000:]}"
-                    )
+                    output = log.read()[-3000:]
+                    raise RuntimeError(f"ended, or not ready in time; its log:\n{output}")
                 time.sleep(POLL_S)
             yield process
         finally:

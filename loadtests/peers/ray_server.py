@@ -29,7 +29,7 @@ class Ner:
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
     serve.start(
         http_options={"host": "127.0.0.1", "port": int(sys.argv[1])},
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
