@@ -98,9 +98,13 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from training.compare import compare
+    from training.compare import compare, markdown, newest_packages, write_comparison
 
-    sys.stdout.write(compare(options.packages))
+    tasks = compare(options.packages or newest_packages(options.store))
+    if options.output is None:
+        sys.stdout.write(markdown(tasks))
+    else:
+        _print({"files": [str(path) for path in write_comparison(options.output, tasks)]})
     return 0
 
 
@@ -174,8 +178,12 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--data-dir", type=Path, help="corpora; default as for run")
     calibrate.set_defaults(command=_calibrate)
 
-    compare = commands.add_parser("compare", help="a table of registered packages")
-    compare.add_argument("packages", nargs="+", type=Path, help="model_store/TASK/MODEL/VERSION")
+    compare = commands.add_parser("compare", help="teachers and students side by side, by task")
+    compare.add_argument(
+        "packages", nargs="*", type=Path, help="model_store/TASK/MODEL/VERSION; all if none"
+    )
+    compare.add_argument("--store", type=Path, default=Path("model_store"), help="model store")
+    compare.add_argument("--output", type=Path, help="folder for Markdown, JSON and pictures")
     compare.set_defaults(command=_compare)
     return parser
 

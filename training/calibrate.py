@@ -9,11 +9,10 @@ import numpy as np
 
 from app.contract.confidence import check_confident, confidence
 from app.contract.decoding import decode
-from app.contract.heads import AnswerHead, Head
+from app.contract.heads import AnswerHead
 from app.contract.loyalty import Reading, aligned, check_comparable, compare, paired_decisions
 from app.contract.manifest import Calibration, Score
-from app.contract.pipeline import Package, Runner, predict_outputs
-from app.contract.tokenization import SubwordTokenizer
+from app.contract.pipeline import Package, predict_outputs
 from training.calibration import (
     Agreements,
     agreement_temperature,
@@ -24,37 +23,16 @@ from training.datasets import CORPORA, read_split
 from training.datasets.examples import Example
 from training.datasets.splits import stable_fraction
 from training.errors import DataError, StepError
-from training.evaluate import Record
+from training.evaluate import Engine, Record, engine_of
 from training.metrics import mean_score
 from training.recipe import CorpusSplit
 from training.reproducibility import commit, versions
 from training.revise import revise
-from training.runners import onnx_runner
 from training.scores import groups_of, input_of, key_of, scores
 
 logger = logging.getLogger(__name__)
 HALVES = "calibration"
 """Salt of the hash: corpora are carved by the same function."""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """One side of a cascade."""
-
-    encoder: SubwordTokenizer
-    run: Runner
-    head: Head
-
-    @classmethod
-    def of(cls, package: Package) -> "Model":
-        """A registered one, on the CPU."""
-        return cls(package.encoder, onnx_runner(package.model_path), package.head)
-
-    def read(self, examples: Sequence[Example]) -> list[Reading]:
-        """Run the examples as the service would."""
-        inputs = [input_of(example, self.head) for example in examples]
-        predicted = predict_outputs(self.encoder, self.head, self.run, inputs)
-        return [Reading(self.head, encoded, outputs) for encoded, outputs in predicted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +44,16 @@ class Half:
     teacher: Sequence[Reading]
 
     @classmethod
-    def read(cls, student: Model, teacher: Model, examples: Sequence[Example]) -> "Half":
-        """Run both models."""
-        return cls(examples, student.read(examples), teacher.read(examples))
+    def read(cls, student: Engine, teacher: Engine, examples: Sequence[Example]) -> "Half":
+        """Run both models, as the service would."""
+
+        def readings(engine: Engine) -> list[Reading]:
+            head = engine.head
+            inputs = [input_of(example, head) for example in examples]
+            predicted = predict_outputs(engine.encoder, head, engine.run, inputs)
+            return [Reading(head, encoded, outputs) for encoded, outputs in predicted]
+
+        return cls(examples, readings(student), readings(teacher))
 
     def confidence(self, temperature: float) -> np.ndarray:
         """Of the student in each answer."""
@@ -111,7 +96,9 @@ def halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     return fit, measure
 
 
-def calibrate(student: Model, teacher: Model, examples: Sequence[Example], target: float) -> Record:
+def calibrate(
+    student: Engine, teacher: Engine, examples: Sequence[Example], target: float
+) -> Record:
     """Fit temperature and threshold on one half and measure the cascade on the other.
 
     Args:
@@ -183,7 +170,7 @@ def calibrate_package(
             f"{data.corpus}: its labels are for {entry.task}, not {package.manifest.task}"
         )
     examples = read_split(data_dir, data.corpus, data.split, entry.kind)
-    record = calibrate(Model.of(package), Model.of(other), examples, target)
+    record = calibrate(engine_of(package), engine_of(other), examples, target)
     section = calibration_of(record, teacher=other.manifest.name, data=data)
     if section is None:
         raise StepError(f"{package.manifest.name}: {_not_reached(record)}")

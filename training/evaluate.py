@@ -12,13 +12,14 @@ from app.contract.decoding import Entity, decode_tags, entities, similarity, wor
 from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
 from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
 from app.contract.manifest import Score
-from app.contract.pipeline import Runner, predict_outputs
+from app.contract.pipeline import Package, Runner, predict_outputs
 from app.contract.probabilities import softmax
 from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
 from training.errors import StepError
 from training.loyalty import label_loyalty, probability_loyalty, regression_loyalty
 from training.metrics import Span, accuracy, macro_f1, pearson, spearman, strict_f1
+from training.runners import onnx_runner
 
 Record = dict[str, Any]
 """Content of eval.json, or a part of it."""
@@ -31,6 +32,11 @@ class Engine:
     encoder: SubwordTokenizer
     run: Runner
     head: Head
+
+
+def engine_of(package: Package) -> Engine:
+    """A registered model, on the CPU."""
+    return Engine(package.encoder, onnx_runner(package.model_path), package.head)
 
 
 @dataclass(frozen=True, slots=True)

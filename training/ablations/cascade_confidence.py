@@ -18,8 +18,9 @@ from app.contract.confidence import log_best
 from app.contract.decisions import LabelHead, decisions
 from app.contract.loyalty import Reading
 from app.contract.pipeline import Package
-from training.calibrate import Half, Model, halves
+from training.calibrate import Half, halves
 from training.datasets import CORPORA, read_split
+from training.evaluate import engine_of
 
 TARGETS = (0.97, 0.98, 0.99, 0.995)
 AGGREGATES: dict[str, Callable[[np.ndarray], float]] = {
@@ -32,7 +33,7 @@ AGGREGATES: dict[str, Callable[[np.ndarray], float]] = {
 def main(student: Path, teacher: Path, corpus: str, split: str, data_dir: Path) -> None:
     """Fit the temperature, then compare."""
     examples = read_split(data_dir, corpus, split, CORPORA[corpus].kind)
-    own, other = (Model.of(Package.load(path.resolve())) for path in (student, teacher))
+    own, other = (engine_of(Package.load(path.resolve())) for path in (student, teacher))
     half = Half.read(own, other, halves(examples)[0])
     temperature = half.temperature()
     found = half.agreements(temperature)
