@@ -1,8 +1,9 @@
 """What the OpenAPI document says about /v2: errors in the protocol's form, bodies that we read."""
 
 from http import HTTPStatus
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
+from fastapi import Path
 from pydantic import BaseModel
 
 from app.oip_schemas import (
@@ -16,6 +17,10 @@ from app.oip_schemas import (
 )
 
 Responses = dict[int | str, dict[str, object]]
+ModelName = Annotated[
+    str, Path(description="`<task>`, `<task>.<model>` or `<task>.<alias>`", examples=["ner"])
+]
+ModelVersion = Annotated[str, Path(description="of that model", examples=["1"])]
 
 BODIES = (InferRequest, InferParameters, IndexRequest, LoadRequest, UnloadRequest)
 """Read by us; FastAPI does not know them."""
@@ -56,6 +61,19 @@ def takes(body: type[BaseModel], *, required: bool = False) -> dict[str, object]
     }
 
 
+def _texts(**tensors: str) -> list[dict[str, object]]:
+    """The input tensors that hold one text each."""
+    return [
+        {"name": name, "shape": [1], "datatype": "BYTES", "data": [text]}
+        for name, text in tensors.items()
+    ]
+
+
+EXAMPLES: dict[str, dict[str, object]] = {  # by task
+    "ner": {"inputs": _texts(text="Maria Ionescu lucrează la București.")},
+    "sts": {"inputs": _texts(text="Plouă la Iași.", text_pair="La Iași plouă.")},
+    "qa": {"inputs": _texts(question="Where was Ana born?", context="Ana was born in Cluj.")},
+}
 _INFER_BODY = {"$ref": "#/components/schemas/InferRequest"}
 INFERENCE: Operation = {
     "response_model": None,
@@ -72,19 +90,22 @@ INFERENCE: Operation = {
                 "name": "X-Request-Timeout-Ms",
                 "in": "header",
                 "description": "deadline in milliseconds; can only shorten the server's",
-                "schema": {"type": "integer", "minimum": 1},
+                "schema": {"type": "integer", "minimum": 1, "examples": [10000]},
             },
             {
                 "name": "X-SLO-Ms",
                 "in": "header",
                 "description": "milliseconds within which an answer of `<task>.auto` is needed",
-                "schema": {"type": "integer", "minimum": 1},
+                "schema": {"type": "integer", "minimum": 1, "examples": [50]},
             },
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": _INFER_BODY},
+                "application/json": {
+                    "schema": _INFER_BODY,
+                    "examples": {name: {"value": body} for name, body in EXAMPLES.items()},
+                },
                 "application/octet-stream": BINARY,
             },
         },

@@ -17,7 +17,7 @@ from app.exchange import Answered, deadline, infer, timeout_ms
 from app.health import Probes
 from app.inputs import InputLimits, parse_json, read_body, validate
 from app.loading import Entry
-from app.oip_openapi import returns
+from app.oip_openapi import ModelName, ModelVersion, returns
 from app.oip_schemas import (
     InferParameters,
     InferRequest,
@@ -114,12 +114,12 @@ def protocol_routes(registry: Registry, probes: Probes, *, release: str) -> APIR
     described = returns(ModelMetadata, 404, 503)
 
     @get("/models/{name}", summary="A model", responses=described)
-    async def show_model(name: str) -> Response:
+    async def show_model(name: ModelName) -> Response:
         """Versions, input tensors and output tensors."""
         return describe(name, None)
 
     @get("/models/{name}/versions/{version}", summary="A model version", responses=described)
-    async def show_model_version(name: str, version: str) -> Response:
+    async def show_model_version(name: ModelName, version: ModelVersion) -> Response:
         """Input tensors and output tensors."""
         return describe(name, version)
 
@@ -130,7 +130,7 @@ def protocol_routes(registry: Registry, probes: Probes, *, release: str) -> APIR
     told = returns(ModelReady, 404, or_503=ModelReady)
 
     @get("/models/{name}/ready", summary="Is a model ready?", responses=told)
-    async def show_model_ready(name: str) -> Response:
+    async def show_model_ready(name: ModelName) -> Response:
         """503 while it is not loaded, loading, or out of service."""
         return tell_ready(name, None)
 
@@ -139,7 +139,7 @@ def protocol_routes(registry: Registry, probes: Probes, *, release: str) -> APIR
         summary="Is a model version ready?",
         responses=told,
     )
-    async def show_model_version_ready(name: str, version: str) -> Response:
+    async def show_model_version_ready(name: ModelName, version: ModelVersion) -> Response:
         """503 while it is not loaded, loading, or out of service."""
         return tell_ready(name, version)
 
@@ -154,14 +154,16 @@ def tensor_routes(registry: Registry, settings: Settings) -> APIRouter:
     )
 
     @router.post("/infer", summary="Inference", **oip_openapi.INFERENCE)
-    async def infer_by_model(request: Request, name: str) -> Response:
+    async def infer_by_model(request: Request, name: ModelName) -> Response:
         """The answers of `/v1`, as tensors."""
         return await answer(request, name, None)
 
     @router.post(
         "/versions/{version}/infer", summary="Inference by a version", **oip_openapi.INFERENCE
     )
-    async def infer_by_version(request: Request, name: str, version: str) -> Response:
+    async def infer_by_version(
+        request: Request, name: ModelName, version: ModelVersion
+    ) -> Response:
         """The answers of `/v1`, as tensors."""
         return await answer(request, name, version)
 

@@ -205,14 +205,14 @@ PARAMETERS = [
         "name": "X-Request-Timeout-Ms",
         "in": "header",
         "description": "deadline in milliseconds; can only shorten the server's",
-        "schema": {"type": "integer", "minimum": 1},
+        "schema": {"type": "integer", "minimum": 1, "examples": [10000]},
     },
     {
         "name": "X-SLO-Ms",
         "in": "header",
         "description": "milliseconds within which an answer is needed; the model `auto` needs it, "
         "to others it means nothing",
-        "schema": {"type": "integer", "minimum": 1},
+        "schema": {"type": "integer", "minimum": 1, "examples": [50]},
     },
     {
         "name": "X-Request-Id",

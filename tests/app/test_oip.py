@@ -3,11 +3,12 @@
 import gzip
 import json
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from app.oip_schemas import InferReply
 from tests.app.harness import AS_ADMIN, Api, admin_settings, serving
 from tests.app.tensors import assert_error, elements, tensor
 from tests.tiny_graphs import CRASH
@@ -160,3 +161,20 @@ async def test_openapi_documents_the_protocol(api: Api) -> None:
     assert "InferRequest" in document["components"]["schemas"]
     assert {p["name"] for p in infer["parameters"]} >= {"name", "Inference-Header-Content-Length"}
     assert set(infer["responses"]) >= {"200", "400", "404", "413", "422", "429", "503", "504"}
+
+
+async def test_documented_bodies_are_answered(only: Callable[..., Path]) -> None:
+    async with serving(only("ner", "sts", "qa")) as api:
+        document = (await api.http.get("/openapi.json")).json()
+        operation = document["paths"]["/v2/models/{name}/infer"]["post"]
+        bodies = operation["requestBody"]["content"]["application/json"]["examples"]
+
+        replies = {
+            task: await api.http.post(f"/v2/models/{task}/infer", json=body["value"])
+            for task, body in bodies.items()
+        }
+
+    assert replies.keys() == {"ner", "sts", "qa"}
+    for reply in replies.values():
+        assert reply.status_code == 200, reply.text
+        InferReply.model_validate_json(reply.content)
