@@ -11,9 +11,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app.contract.errors import ContractError
+from training.encoder_recipe import EncoderFile
 from training.errors import TrainingError
-from training.recipe import STEPS, CorpusSplit, EncoderFile, Recipe
+from training.recipe import STEPS, Recipe
 from training.recipe_file import load_recipe
+from training.sections import CorpusSplit
 
 logger = logging.getLogger("training")
 

@@ -25,10 +25,10 @@ from training.datasets.splits import stable_fraction
 from training.errors import DataError, StepError
 from training.evaluate import Engine, Record, engine_of
 from training.metrics import mean_score
-from training.recipe import CorpusSplit
 from training.reproducibility import commit, versions
 from training.revise import revise
 from training.scores import groups_of, input_of, key_of, scores
+from training.sections import CorpusSplit
 
 logger = logging.getLogger(__name__)
 HALVES = "calibration"

@@ -6,9 +6,9 @@ import yaml
 
 from app.contract.heads import label_names
 from app.contract.manifest import Calibration, Manifest, Score
+from training.encoder_recipe import DistilRecipe, EncoderFile, PretrainRecipe
 from training.evaluate import Record
 from training.hub import published_name
-from training.recipe import EncoderFile
 
 HUB_TASK = {
     "tagging": "token-classification",
@@ -157,19 +157,39 @@ def encoder_card(recipe: EncoderFile, last: dict[str, float]) -> str:
         "license": recipe.licence,
         "pipeline_tag": "fill-mask",
         "library_name": "transformers",
-        "base_model": published_name(recipe.pretrain.base),
+        "base_model": published_name(recipe.base),
     }
-    pretrain = recipe.pretrain
     return (
         "\n\n".join(
             [
                 f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
                 f"# {recipe.name}",
-                f"Masked-LM on {pretrain.tokens:,} tokens, {pretrain.vocabulary_size:,} subwords, "
-                f"{'lower-cased' if pretrain.lowercase else 'cased'}; weights in fp16. Development "
-                f"perplexity {last['dev_perplexity']:.1f} over masked words.",
+                f"{_origin(recipe.section)}; weights in fp16. {_perplexity(last)}",
                 f"## Data, licences, limits\n\n{recipe.data_notes.strip()}",
             ]
         )
         + "\n"
     )
+
+
+def _origin(section: PretrainRecipe | DistilRecipe) -> str:
+    if isinstance(section, PretrainRecipe):
+        case = "lower-cased" if section.lowercase else "cased"
+        size = f"{section.vocabulary_size:,} subwords, {case}"
+        return f"Masked-LM on {section.tokens:,} tokens, {size}"
+    names = [
+        teacher.recipe.name if teacher.recipe else published_name(str(teacher.source))
+        for teacher in section.teachers
+    ]
+    layers = ", ".join(str(layer) for layer in section.layers)
+    return (
+        f"Distilled from {' and '.join(names)} on {section.tokens:,} tokens; vocabulary and layers "
+        f"{layers} of {names[0]} to start from"
+    )
+
+
+def _perplexity(last: dict[str, float]) -> str:
+    text = f"Development perplexity {last['dev_perplexity']:.1f} over masked words"
+    if "teacher_perplexity" in last:
+        text += f", where its first teacher has {last['teacher_perplexity']:.1f}"
+    return f"{text}."

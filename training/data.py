@@ -12,8 +12,9 @@ from training.datasets import CORPORA, read_split
 from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
 from training.datasets.sentences import choose_sentences
 from training.errors import DataError
-from training.recipe import CorpusSplit, Recipe, Stage
+from training.recipe import Recipe, Stage
 from training.reproducibility import fingerprint
+from training.sections import CorpusSplit
 from training.text_mix import read_mix
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ Per batch, over the units of its examples (Hinton et al. 2015; Sanh et al. 2019)
     L = soft * T^2 KL(p_t || p_s) + hard * CE(gold, p_s) + hidden * (1 - cos(h_s, h_t))
 Several teachers are an ensemble: p_t is the mean of their probabilities at the units that they
 share with the student, whatever their vocabularies. Values take squared errors instead. Hidden
-states are compared with teachers of the student's own vocabulary.
+states are compared with teachers of the student's own vocabulary and width.
 """
 
 import logging
@@ -56,8 +56,8 @@ class Teacher:
             StepError: the two cut the text into different words.
         """
         model.to(device()).eval()
-        if own is student:
-            return cls(model, own, None)
+        if own.reads_like(student):
+            return cls(model, student, None)
         aligned = align(student, own)
         shared = float(np.mean(np.concatenate(aligned) >= 0))
         logger.info("%s reads %.1f %% of the student's words", name, 100 * shared)
@@ -114,8 +114,21 @@ def distill(
     checkpoint: Path,
     title: str,
 ) -> list[dict[str, float]]:
-    """Train `student` in place; see training.loop.fit."""
+    """Train `student` in place; see training.loop.fit.
+
+    Raises:
+        StepError: hidden states are to be compared, and no teacher's can be; see also fit.
+    """
     plan = BatchPlan(units.lengths, batch_size=stage.batch_size, seed=seed)
+    width = student.config.hidden_size
+    if weights.hidden and not any(
+        teacher.aligned is None and teacher.model.config.hidden_size == width
+        for teacher in teachers
+    ):
+        raise StepError(
+            f"{title}: no teacher has the student's vocabulary and width ({width}), so hidden "
+            "states cannot be compared; set weights.hidden to 0"
+        )
 
     def losses(chosen: list[int]) -> dict[str, Tensor]:
         batch = units.batch(chosen)
@@ -133,8 +146,13 @@ def distill(
                 parts[f"hard {name}"] = weights.hard * hard
         real = batch.inputs["attention_mask"].bool()
         mine = outputs[HIDDEN].float()[real]
-        for hidden in (hidden for _, hidden in lessons if hidden is not None):
-            parts["hidden"] = weights.hidden * hidden_cosine(mine, hidden.float()[real])
+        cosines = [
+            hidden_cosine(mine, hidden.float()[real])
+            for _, hidden in lessons
+            if hidden is not None and hidden.shape[-1] == width
+        ]
+        if cosines:
+            parts["hidden"] = weights.hidden * torch.stack(cosines).mean()
         return parts
 
     return fit(

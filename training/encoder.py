@@ -1,27 +1,19 @@
-"""Encoders: one of Hugging Face's as it is, one that is published here, or one pre-trained now."""
+"""Encoders: one of Hugging Face's as it is, one that is published here, or one made now."""
 
 import json
-import logging
 import shutil
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from app.contract.manifest import CARD
 from training.card import encoder_card
+from training.encoder_recipe import DistilRecipe, EncoderFile, EncoderRecipe
+from training.encoder_training import distil, pretrain_encoder
 from training.errors import StepError
 from training.files import write_text
-from training.loop import LoopSettings
-from training.masked_lm import pack_blocks, pretrain
-from training.recipe import EncoderFile, EncoderRecipe, PretrainRecipe
 from training.reproducibility import commit, fingerprint
-from training.text_mix import read_mix
-from training.vocabulary import train_wordpiece, transplant
 
-logger = logging.getLogger(__name__)
-DEV_BLOCKS = 1024  # enough for a perplexity that repeats to within 1 %
 PUBLISHED = Path(__file__).parent / "encoders"
 DONE = "done.json"
 
@@ -31,8 +23,17 @@ def encoder_key(recipe: EncoderFile) -> str:
 
     Its length is left out: it may change while the plateau lasts (training.loop).
     """
-    pretrain = recipe.pretrain.model_dump(mode="json", exclude={"tokens", "evaluate_every"})
-    return fingerprint([recipe.seed, pretrain])
+    free = {"tokens", "evaluate_every", "teachers"}
+    content = [recipe.seed, recipe.section.model_dump(mode="json", exclude=free)]
+    if recipe.teachers:
+        content.append([encoder_identity(teacher) for teacher in recipe.teachers])
+    return fingerprint(content)
+
+
+def encoder_identity(recipe: EncoderRecipe) -> list[object]:
+    """What tells an encoder from all others, for the hash of what is made from it."""
+    file = recipe.recipe
+    return [recipe.source, file and [encoder_key(file), file.section.tokens]]
 
 
 def find_encoder(recipe: EncoderRecipe, work_dir: Path) -> str:
@@ -50,31 +51,51 @@ def find_encoder(recipe: EncoderRecipe, work_dir: Path) -> str:
 
 
 def encoder_folder(recipe: EncoderFile, work_dir: Path) -> Path:
-    """Where an encoder is pre-trained."""
+    """Where an encoder is made."""
     return work_dir / recipe.name / f"encoder-{encoder_key(recipe)}"
 
 
-def train_encoder(recipe: EncoderFile, *, data_dir: Path, work_dir: Path) -> Path:
-    """Pre-train an encoder unless that is done; resumable.
+def ready_encoder(recipe: EncoderRecipe, *, data_dir: Path, work_dir: Path) -> str:
+    """What `from_pretrained` takes, made first if it is neither given nor published; resumable.
 
     Raises:
-        StepError: it was done for another number of tokens.
+        StepError: see train_encoder.
+    """
+    source = find_encoder(recipe, work_dir)
+    if recipe.recipe and Path(source).is_relative_to(work_dir):
+        train_encoder(recipe.recipe, data_dir=data_dir, work_dir=work_dir)
+    return source
+
+
+def train_encoder(recipe: EncoderFile, *, data_dir: Path, work_dir: Path) -> Path:
+    """Make an encoder, and those that teach it, unless that is done; resumable.
+
+    Raises:
+        StepError: it was done for another number of tokens, or cannot be made as its recipe says.
     """
     folder = encoder_folder(recipe, work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / DONE).exists():
-        pretrain_encoder(recipe.pretrain, data_dir=data_dir, output=folder, seed=recipe.seed)
+        section = recipe.section
+        if isinstance(section, DistilRecipe):
+            sources = [
+                ready_encoder(teacher, data_dir=data_dir, work_dir=work_dir)
+                for teacher in section.teachers
+            ]
+            distil(section, sources, data_dir=data_dir, output=folder, seed=recipe.seed)
+        else:
+            pretrain_encoder(section, data_dir=data_dir, output=folder, seed=recipe.seed)
         _write_done(folder, recipe)
     if not _is_made_by(folder, recipe):
         raise StepError(
-            f"{folder} was pre-trained on another number of tokens than {recipe.pretrain.tokens}; "
+            f"{folder} was trained on another number of tokens than {recipe.section.tokens}; "
             "restore the recipe or remove the folder"
         )
     return folder
 
 
 def publish_encoder(recipe: EncoderFile, work_dir: Path) -> Path:
-    """Copy a pre-trained encoder to `training/encoders`, its weights in fp16."""
+    """Copy a finished encoder to `training/encoders`, its weights in fp16."""
     folder = encoder_folder(recipe, work_dir)
     target = PUBLISHED / recipe.name
     shutil.rmtree(target, ignore_errors=True)
@@ -92,77 +113,9 @@ def _is_made_by(folder: Path, recipe: EncoderFile) -> bool:
         done = json.loads((folder / DONE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
-    return (done["key"], done["tokens"]) == (encoder_key(recipe), recipe.pretrain.tokens)
+    return (done["key"], done["tokens"]) == (encoder_key(recipe), recipe.section.tokens)
 
 
 def _write_done(folder: Path, recipe: EncoderFile) -> None:
-    done = {"key": encoder_key(recipe), "tokens": recipe.pretrain.tokens, "commit": commit()}
+    done = {"key": encoder_key(recipe), "tokens": recipe.section.tokens, "commit": commit()}
     write_text(folder / DONE, json.dumps(done, indent=1))
-
-
-def pretrain_encoder(recipe: PretrainRecipe, *, data_dir: Path, output: Path, seed: int) -> None:
-    """Train a vocabulary, move the base model's body under it and pre-train; resumable.
-
-    Afterwards `output` is a folder that `from_pretrained` reads: model, tokenizer, and
-    `history.json` with the development perplexity over time.
-    """
-    tokenizer = _tokenizer(recipe, data_dir, output)
-    blocks = _blocks(recipe, tokenizer, data_dir, output)
-    logger.info("text packed: %s", {k: len(v) for k, v in blocks.items()})
-    model = transplant(recipe.base, tokenizer, config=recipe.config)
-    pretrain(
-        model,
-        tokenizer,
-        train_blocks=blocks["train"],
-        dev_blocks=blocks["dev"][:DEV_BLOCKS],
-        settings=LoopSettings(
-            total_steps=recipe.tokens // (recipe.batch_size * recipe.block_length),
-            learning_rate=recipe.learning_rate,
-            warmup_share=recipe.warmup_share,
-            decay_share=recipe.decay_share,
-            evaluate_every=recipe.evaluate_every,
-        ),
-        batch_size=recipe.batch_size,
-        mask_share=recipe.mask_share,
-        seed=seed,
-        checkpoint=output / "checkpoint.pt",
-    )
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
-
-
-def _tokenizer(recipe: PretrainRecipe, data_dir: Path, output: Path) -> PreTrainedTokenizerFast:
-    if (output / "tokenizer.json").exists():
-        return AutoTokenizer.from_pretrained(output)
-    lines = (line.text for line in read_mix(data_dir, recipe.text) if not line.is_dev)
-    tokenizer = train_wordpiece(
-        lines,
-        size=recipe.vocabulary_size,
-        lowercase=recipe.lowercase,
-        max_length=recipe.max_length,
-    )
-    tokenizer.save_pretrained(output)
-    return tokenizer
-
-
-def _blocks(
-    recipe: PretrainRecipe, tokenizer: PreTrainedTokenizerFast, data_dir: Path, output: Path
-) -> dict[str, NDArray[np.int32]]:
-    cache = output / "blocks.npz"
-    if not cache.exists():
-        lines = list(read_mix(data_dir, recipe.text))
-        words = sum(len(line.text.split()) for line in lines if not line.is_dev)
-        logger.info("training text: %d words", words)
-        parts = {
-            name: pack_blocks(
-                (line.text for line in lines if line.is_dev is is_dev),
-                tokenizer,
-                block_length=recipe.block_length,
-            )
-            for name, is_dev in (("train", False), ("dev", True))
-        }
-        unfinished = output / "blocks.tmp.npz"
-        np.savez(unfinished, train=parts["train"], dev=parts["dev"])
-        unfinished.rename(cache)
-    with np.load(cache, allow_pickle=False) as stored:
-        return dict(stored)

@@ -46,7 +46,7 @@ def pack_blocks(
     backend.no_truncation()
     rows: list[NDArray[np.int32]] = []
     stream: list[int] = []
-    for chunk in _chunks(tqdm(texts, desc="tokenize", unit="text", mininterval=10), 1024):
+    for chunk in chunks(tqdm(texts, desc="tokenize", unit="text", mininterval=10), 1024):
         for encoding in backend.encode_batch_fast(chunk, add_special_tokens=False):
             stream.extend(encoding.ids)
             stream.append(tokenizer.sep_token_id)
@@ -60,6 +60,40 @@ def pack_blocks(
     return blocks
 
 
+class TokenHider:
+    """Hides chosen tokens: most become the mask token, some another token, some stay."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Read the vocabulary once."""
+        self._mask_id = tokenizer.mask_token_id
+        self.special = np.zeros(len(tokenizer), bool)
+        self.special[tokenizer.all_special_ids] = True
+        self._ordinary = np.flatnonzero(~self.special)
+
+    def hide(
+        self,
+        input_ids: NDArray[np.int32],
+        chosen: NDArray[np.bool_],
+        fate: NDArray[np.float64],
+        random: np.random.Generator,
+    ) -> MaskedBatch:
+        """Hide the chosen ones of some tokens.
+
+        Args:
+            input_ids: shape (batch, length).
+            chosen: same shape.
+            fate: same shape, in [0, 1): what becomes of a token that is chosen.
+            random: of the tokens that come instead.
+        """
+        hidden = chosen & (fate < MASK_SHARE)
+        replaced = chosen & (fate >= MASK_SHARE) & (fate < MASK_SHARE + RANDOM_SHARE)
+        inputs = input_ids.astype(np.int64)
+        labels = np.where(chosen, inputs, NOT_MASKED)
+        inputs[hidden] = self._mask_id
+        inputs[replaced] = random.choice(self._ordinary, int(replaced.sum()))
+        return MaskedBatch(inputs, labels)
+
+
 class WholeWordMasker:
     """Chooses whole words at random and hides their tokens."""
 
@@ -71,27 +105,17 @@ class WholeWordMasker:
             share: probability of a word to be chosen, in (0, 1).
         """
         self._share = share
-        self._mask_id = tokenizer.mask_token_id
+        self._hider = TokenHider(tokenizer)
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         self._continues = np.array([token.startswith("##") for token in tokens])
-        self._special = np.zeros(len(tokens), bool)
-        self._special[tokenizer.all_special_ids] = True
-        self._ordinary = np.flatnonzero(~self._special)
 
     def mask(self, input_ids: NDArray[np.int32], random: np.random.Generator) -> MaskedBatch:
         """Mask a batch of blocks, shape (batch, length)."""
         word = np.cumsum(~self._continues[input_ids], axis=1)
         draws = random.random((len(input_ids), input_ids.shape[1] + 1))
         chosen = np.take_along_axis(draws, word, axis=1) < self._share
-        chosen &= ~self._special[input_ids]
-        fate = random.random(input_ids.shape)
-        hidden = chosen & (fate < MASK_SHARE)
-        replaced = chosen & (fate >= MASK_SHARE) & (fate < MASK_SHARE + RANDOM_SHARE)
-        inputs = input_ids.astype(np.int64)
-        labels = np.where(chosen, inputs, NOT_MASKED)
-        inputs[hidden] = self._mask_id
-        inputs[replaced] = random.choice(self._ordinary, int(replaced.sum()))
-        return MaskedBatch(inputs, labels)
+        chosen &= ~self._hider.special[input_ids]
+        return self._hider.hide(input_ids, chosen, random.random(input_ids.shape), random)
 
 
 def pretrain(
@@ -178,7 +202,8 @@ def _sum_loss(model: PreTrainedModel, batch: MaskedBatch) -> tuple[float, int]:
     return masked_lm_loss(model, batch).item() * count, count
 
 
-def _chunks(texts: Iterable[str], size: int) -> Iterable[list[str]]:
+def chunks(texts: Iterable[str], size: int) -> Iterable[list[str]]:
+    """Lists of `size` texts, the last one shorter."""
     chunk: list[str] = []
     for text in texts:
         chunk.append(text)

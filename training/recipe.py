@@ -1,161 +1,29 @@
 """Recipes: YAML in, frozen and checked sections out, in the order of the road.
 
-A recipe of a task names its teachers and students; a recipe of an encoder stands alone, so that
-several tasks can share one. Files that a recipe names (golden examples, encoders' recipes) are
-found from its own folder, models as `from_pretrained` finds them.
+A recipe of a task names its teachers and students; a recipe of an encoder stands alone
+(training.encoder_recipe), so that several tasks can share one. Files that a recipe names (golden
+examples, encoders' recipes) are found from its own folder, models as `from_pretrained` finds them.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from training.encoder_recipe import EncoderRecipe
+from training.sections import (
+    CorpusSplit,
+    Layers,
+    LearningRate,
+    Name,
+    RawTextRecipe,
+    Section,
+    Share,
+    not_empty,
 )
 
-from app.contract.manifest import NAME_PATTERN
-from training.datasets import CORPORA
-from training.datasets.splits import Split
-from training.errors import RecipeError
-from training.yaml_file import read_mapping
-
-Item = TypeVar("Item")
 STEPS = ("encoders", "teachers", "students", "export", "evaluate", "calibrate", "register")
 """Of the road, in order."""
-
-
-def _not_empty(values: tuple[Item, ...]) -> tuple[Item, ...]:
-    # Checked after the items: pydantic's own min_length reports a bad item a second time.
-    if not values:
-        raise ValueError("at least one is needed")
-    return values
-
-
-Share = Annotated[float, Field(gt=0, le=1)]
-Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
-LearningRate = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A part of a recipe; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CorpusSplit(Section):
-    """A split, or a slice of one, of a labelled corpus."""
-
-    corpus: str
-    split: str
-
-    @field_validator("corpus")
-    @classmethod
-    def _is_known(cls, corpus: str) -> str:
-        if corpus not in CORPORA:
-            raise ValueError(f"unknown corpus {corpus!r}; known: {', '.join(CORPORA)}")
-        return corpus
-
-    @field_validator("split")
-    @classmethod
-    def _is_a_split(cls, split: str) -> str:
-        Split.parse(split)
-        return split
-
-    @model_validator(mode="after")
-    def _exists(self) -> "CorpusSplit":
-        name, known = Split.parse(self.split).name, CORPORA[self.corpus].splits
-        if name not in known:
-            raise ValueError(f"{self.corpus} has no split {name!r}; it has {', '.join(known)}")
-        return self
-
-    def overlaps(self, other: "CorpusSplit") -> bool:
-        """Whether the two share examples."""
-        a, b = Split.parse(self.split), Split.parse(other.split)
-        same = (self.corpus, a.name) == (other.corpus, b.name)
-        return same and a.low < b.high and b.low < a.high
-
-
-class RawTextRecipe(Section):
-    """Which unlabelled text, in which mix (training.text_mix)."""
-
-    folder: str = Field(description="folder of shards under the data directory")
-    sources: dict[str, Share] = Field(description="source -> share of its lines", min_length=1)
-    corpora: tuple[CorpusSplit, ...] = Field(
-        default=(), description="labelled corpora whose texts are read too, without their labels"
-    )
-    without_diacritics: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the lines that lose their diacritics"
-    )
-
-
-class PretrainRecipe(Section):
-    """A masked-LM encoder under its own vocabulary."""
-
-    base: str = Field(description="BERT whose body is used (training.hub)")
-    config: dict[str, bool | int | float | str] = Field(
-        default={}, description="changes to its configuration"
-    )
-    text: RawTextRecipe
-    vocabulary_size: int = Field(ge=100, le=250_000)
-    lowercase: bool = False
-    max_length: int = Field(default=512, ge=16)
-    block_length: int = Field(ge=16, description="tokens per training block")
-    batch_size: int = Field(ge=1, description="blocks per optimizer step")
-    tokens: int = Field(ge=1, description="tokens to train on, repeats counted")
-    learning_rate: LearningRate
-    mask_share: Share = 0.15
-    warmup_share: float = Field(default=0.02, ge=0, lt=1)
-    decay_share: Share = 0.25
-    evaluate_every: int = Field(default=500, ge=1, description="steps")
-
-
-class EncoderFile(Section):
-    """A recipe of its own: an encoder pre-trained here, for whatever tasks."""
-
-    name: Name
-    seed: int = Field(ge=0)
-    licence: str = Field(description="SPDX identifier of the weights, or other")
-    data_notes: str = Field(description="data, their licences, known limits")
-    pretrain: PretrainRecipe
-
-
-def _read_encoder(value: object, info: ValidationInfo) -> object:
-    """The content of the file that a recipe names."""
-    if not isinstance(value, str):
-        return value
-    try:
-        content, mistakes = read_mapping(Path((info.context or {}).get("folder", ".")) / value)
-    except RecipeError as error:
-        raise ValueError(str(error)) from error
-    if mistakes:
-        raise ValueError("; ".join(mistakes))
-    return content
-
-
-class EncoderRecipe(Section):
-    """The encoder under a model: one that exists, or one with a recipe."""
-
-    source: str | None = Field(default=None, description="Hugging Face id or path (training.hub)")
-    recipe: Annotated[EncoderFile | None, BeforeValidator(_read_encoder)] = Field(
-        default=None, description="file of an encoder's recipe, from this recipe's folder"
-    )
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "EncoderRecipe":
-        if (self.source is None) is (self.recipe is None):
-            raise ValueError("give either source or recipe")
-        return self
-
-    @property
-    def base(self) -> str:
-        """The model that everything descends from."""
-        return self.recipe.pretrain.base if self.recipe else str(self.source)
 
 
 class TrainingSplit(CorpusSplit):
@@ -201,7 +69,7 @@ class TeacherRecipe(Section):
     max_tokens: int = Field(default=128, ge=16, description="longest window")
     stride: int = Field(default=32, ge=0, description="tokens shared by neighbouring windows")
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    stages: Annotated[tuple[Stage, ...], AfterValidator(_not_empty)]
+    stages: Annotated[tuple[Stage, ...], AfterValidator(not_empty)]
 
     @field_validator("stages")
     @classmethod
@@ -223,25 +91,26 @@ class LossWeights(Section):
 class StudentRecipe(Section):
     """A student of one teacher or of several, distilled in stages.
 
-    It reads with the vocabulary of its first teacher.
+    It starts from layers of its first teacher and reads with that one's vocabulary, or from an
+    encoder and reads with the encoder's.
     """
 
-    teachers: Annotated[tuple[Name, ...], AfterValidator(_not_empty)]
+    teachers: Annotated[tuple[Name, ...], AfterValidator(not_empty)]
     description: str
-    layers: Annotated[tuple[int, ...], AfterValidator(_not_empty)] = Field(
-        description="layer of the first teacher behind each layer"
+    layers: Layers | None = Field(
+        default=None, description="layer of the first teacher behind each layer"
     )
+    encoder: EncoderRecipe | None = None
     temperature: float = Field(gt=0)
     weights: LossWeights
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    stages: Annotated[tuple[Stage, ...], AfterValidator(_not_empty)]
+    stages: Annotated[tuple[Stage, ...], AfterValidator(not_empty)]
 
-    @field_validator("layers")
-    @classmethod
-    def _ascend(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
-        if list(layers) != sorted(set(layers)) or layers[0] < 0:
-            raise ValueError("layers are counted from 0 and must ascend")
-        return layers
+    @model_validator(mode="after")
+    def _one_start(self) -> "StudentRecipe":
+        if (self.layers is None) is (self.encoder is None):
+            raise ValueError("give either layers of the first teacher or an encoder")
+        return self
 
 
 class CalibrationRecipe(Section):
@@ -256,7 +125,7 @@ class Recipe(Section):
     name: Name
     task: Literal["tagging", "ner", "sentiment", "sts", "dialect"]
     seed: int = Field(ge=0)
-    languages: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
+    languages: Annotated[tuple[str, ...], AfterValidator(not_empty)]
     licence: str = Field(description="SPDX identifier of the weights, or other")
     data_notes: str = Field(description="for the model card: data, their licences, known limits")
     dev: CorpusSplit

@@ -6,8 +6,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from training.datasets import CORPORA
+from training.encoder_recipe import EncoderFile, EncoderRecipe
 from training.errors import RecipeError
-from training.recipe import CorpusSplit, EncoderFile, Recipe, TeacherRecipe, TrainingSplit
+from training.recipe import Recipe, TeacherRecipe, TrainingSplit
+from training.sections import CorpusSplit, mistakes_of
 from training.yaml_file import read_mapping
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -20,7 +22,7 @@ def load_recipe(path: Path) -> Recipe | EncoderFile:
         RecipeError: lists every mistake, one a line.
     """
     content, mistakes = read_mapping(path)
-    is_task = "task" in content or "pretrain" not in content
+    is_task = "task" in content or not {"pretrain", "distil"} & content.keys()
     kind: type[Recipe | EncoderFile] = Recipe if is_task else EncoderFile
     context = {"folder": path.parent}
     recipe = None
@@ -28,10 +30,7 @@ def load_recipe(path: Path) -> Recipe | EncoderFile:
         own = {"path": path} if is_task else {}
         recipe = kind.model_validate(content | own, context=context)
     except ValidationError as error:
-        mistakes += [
-            f"{'.'.join(str(part) for part in mistake['loc']) or 'recipe'}: {mistake['msg']}"
-            for mistake in error.errors(include_url=False)
-        ]
+        mistakes += mistakes_of(error)
     if is_task:
         mistakes += _contradictions(content, path)
     if recipe is None or mistakes:
@@ -71,13 +70,6 @@ def _contradictions(content: dict, path: Path) -> list[str]:
                 f"teachers.{name}.stride: {teacher.stride} leaves no room in windows of "
                 f"{teacher.max_tokens}"
             )
-        if dev is not None and teacher.encoder.recipe is not None:
-            mistakes += [
-                f"teachers.{name}.encoder: pre-trains on {read.corpus} {read.split}, which "
-                f"overlaps dev {dev.split}"
-                for read in teacher.encoder.recipe.pretrain.text.corpora
-                if read.overlaps(dev)
-            ]
     for name, section in students.items():
         wanted = section.get("teachers") if isinstance(section, dict) else None
         wanted = wanted if isinstance(wanted, list) else []
@@ -89,8 +81,17 @@ def _contradictions(content: dict, path: Path) -> list[str]:
         if name in only and wanted and wanted[0] in teachers and wanted[0] not in only:
             mistakes.append(f"register_only: {name} needs its first teacher, {wanted[0]}, too")
     for name, section in {**teachers, **students}.items():
+        part = "teachers" if name in teachers else "students"
+        encoder = _read(EncoderRecipe, _mapping(section).get("encoder"), context)
+        if dev is not None and encoder is not None:
+            mistakes += [
+                f"{part}.{name}.encoder: learns from {read.corpus} {read.split}, which overlaps "
+                f"dev {dev.split}"
+                for read in encoder.corpora
+                if read.overlaps(dev)
+            ]
         for i, split in _training_splits(section, context):
-            place = f"{'teachers' if name in teachers else 'students'}.{name}.stages.{i}"
+            place = f"{part}.{name}.stages.{i}"
             if dev is not None and split.overlaps(dev):
                 mistakes.append(
                     f"{place}: trains on {split.corpus} {split.split}, which overlaps dev "

@@ -19,7 +19,7 @@ from training.calibrate import calibrate, calibration_of
 from training.data import RoadData
 from training.datasets.examples import Example
 from training.distill import Teacher, distill
-from training.encoder import encoder_key, find_encoder, train_encoder
+from training.encoder import encoder_identity, find_encoder, ready_encoder
 from training.evaluate import (
     Engine,
     Predictions,
@@ -40,7 +40,7 @@ from training.register import Draft, register, set_aliases
 from training.report import write_report
 from training.reproducibility import commit, fingerprint, hardware, set_seed, versions
 from training.runners import onnx_runner
-from training.student import shallow_copy
+from training.student import from_encoder, shallow_copy
 from training.task_model import TaskModel, new_model
 from training.teacher import fine_tune, load_tokenizer, save_model
 from training.units import UnitSet
@@ -87,10 +87,10 @@ class Road:
         return RoadData(self.recipe, self.data_dir)
 
     def tokenizer(self, name: str) -> SubwordTokenizer:
-        """The tokenizer of a teacher; a student has its first teacher's."""
+        """The tokenizer of a model's encoder; a copied student has its first teacher's."""
         teacher = self._first_teacher(name)
         return load_tokenizer(
-            find_encoder(teacher.encoder, self.work_dir),
+            find_encoder(self.recipe.models[name].encoder or teacher.encoder, self.work_dir),
             max_tokens=teacher.max_tokens,
             stride=teacher.stride,
         )
@@ -108,10 +108,10 @@ class Road:
         data = self.data.digest(model.stages)
         if isinstance(model, StudentRecipe):
             before: list[object] = [self.key(teacher) for teacher in model.teachers]
+            if model.encoder:
+                before.append(encoder_identity(model.encoder))
         else:
-            encoder = model.encoder
-            made = encoder.recipe and [encoder_key(encoder.recipe), encoder.recipe.pretrain.tokens]
-            before = [self.recipe.seed, encoder.source, made]
+            before = [self.recipe.seed, *encoder_identity(model.encoder)]
         return fingerprint([before, own, data])
 
     @cached_property
@@ -144,15 +144,11 @@ class Road:
     # --- steps ----------------------------------------------------------------------------------
 
     def _encoders_step(self) -> dict[str, object]:
-        found: dict[str, object] = {}
-        for name, teacher in self.recipe.teachers.items():
-            encoder = teacher.encoder
-            source = find_encoder(encoder, self.work_dir)
-            # Neither published nor given: it is made here, or what was made here is checked.
-            if encoder.recipe and Path(source).is_relative_to(self.work_dir):
-                train_encoder(encoder.recipe, data_dir=self.data_dir, work_dir=self.work_dir)
-            found[name] = source
-        return found
+        return {
+            name: ready_encoder(model.encoder, data_dir=self.data_dir, work_dir=self.work_dir)
+            for name, model in self.recipe.models.items()
+            if model.encoder
+        }
 
     def _teachers_step(self) -> dict[str, object]:
         def work(name: str, recipe: TeacherRecipe, folder: Path) -> dict[str, object]:
@@ -182,15 +178,15 @@ class Road:
             teachers = {each: TaskModel.load(self.folder(each)) for each in recipe.teachers}
             first = teachers[recipe.teachers[0]]
             tokenizer = self.tokenizer(name)
-            student = shallow_copy(first, recipe.layers, dropout=recipe.dropout)
+            student = self._start(recipe, first)
             history = []
             for i, stage in enumerate(recipe.stages):
                 examples = self.data.examples(stage, tokenizer)
-                units = UnitSet(examples, tokenizer, self.data.head)
+                units = self._units(name, examples)
                 history += distill(
                     student,
                     [
-                        Teacher.of(each, model, self._units(each, name, examples, units), units)
+                        Teacher.of(each, model, self._units(each, examples), units)
                         for each, model in teachers.items()
                     ],
                     units,
@@ -209,15 +205,17 @@ class Road:
             for name, recipe in self.recipe.students.items()
         }
 
-    def _units(
-        self, teacher: str, student: str, examples: list[Example], units: UnitSet
-    ) -> UnitSet:
-        """The examples as a teacher reads them; the student's own set if they read alike."""
-        ours, theirs = self._first_teacher(student), self._first_teacher(teacher)
-        shared = {"encoder", "max_tokens", "stride"}
-        if ours.model_dump(include=shared) == theirs.model_dump(include=shared):
-            return units
-        return UnitSet(examples, self.tokenizer(teacher), self.data.head)
+    def _start(self, recipe: StudentRecipe, first: TaskModel) -> TaskModel:
+        """A student before it is taught."""
+        if recipe.layers:
+            return shallow_copy(first, recipe.layers, dropout=recipe.dropout)
+        assert recipe.encoder is not None
+        source = find_encoder(recipe.encoder, self.work_dir)
+        return from_encoder(source, first, dropout=recipe.dropout, seed=self.recipe.seed)
+
+    def _units(self, name: str, examples: list[Example]) -> UnitSet:
+        """Examples as a model reads them."""
+        return UnitSet(examples, self.tokenizer(name), self.data.head)
 
     def _export_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:
@@ -348,7 +346,7 @@ class Road:
             "description": recipe.models[name].description,
             "commit": self._done(name)["commit"],
             "recipe": recipe.path.name,
-            "base": published_name(first.encoder.base),
+            "base": published_name((recipe.models[name].encoder or first.encoder).base),
             "teacher": taught,
             "languages": recipe.languages,
             "licence": recipe.licence,

@@ -12,7 +12,7 @@ from app.contract.normalization import normalize
 from training.datasets import CORPORA, read_split
 from training.datasets.raw_text import DEV_SHARE, TextLine, read_lines
 from training.datasets.splits import stable_fraction
-from training.recipe import RawTextRecipe
+from training.sections import RawTextRecipe
 
 
 def read_mix(data_dir: Path, recipe: RawTextRecipe) -> Iterator[TextLine]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.contract.encoded_text import EncodedText, Input, Pair, Word
+from app.contract.encoded_text import EncodedText, Input, Pair, Window, Word
 from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
 from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
@@ -75,6 +75,14 @@ class UnitSet:
     def lengths(self) -> list[int]:
         """Tokens of each example, all windows together."""
         return [sum(window.num_tokens for window in e.windows) for e in self.encoded]
+
+    def reads_like(self, other: "UnitSet") -> bool:
+        """Whether two sets of the same examples are the same rows of tokens."""
+        return all(
+            len(ours.windows) == len(theirs.windows)
+            and all(map(_same_tokens, ours.windows, theirs.windows))
+            for ours, theirs in zip(self.encoded, other.encoded, strict=True)
+        )
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Pad the windows of some examples into one batch."""
@@ -190,6 +198,10 @@ def _places(encoded: EncodedText) -> NDArray[np.int64]:
         window = encoded.windows[at]
         places.append((at, window.prefix + word.first_token - window.offset))
     return np.asarray(places, np.int64).reshape(-1, 2)
+
+
+def _same_tokens(ours: Window, theirs: Window) -> bool:
+    return np.array_equal(ours.input_ids, theirs.input_ids)
 
 
 def _tensor(array: NDArray[np.generic]) -> Tensor:

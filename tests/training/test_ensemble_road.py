@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from app.contract.manifest import read_manifest
 from app.contract.pipeline import Package, predict
@@ -12,12 +14,15 @@ from app.sessions import OnnxSession
 from tests.training.tiny_corpus import (
     PEOPLE,
     PLACES,
+    distilled_encoder_content,
     encoder_content,
     write_base,
     write_corpora,
     write_recipe,
 )
 from training.__main__ import main
+from training.encoder import find_encoder
+from training.encoder_recipe import EncoderRecipe
 
 pytestmark = pytest.mark.slow
 STAGE = {"epochs": 10, "batch_size": 8, "learning_rate": 5e-3}
@@ -133,3 +138,50 @@ def test_a_pair_task_reads_pairs_and_reports_correlations(root: Path) -> None:
 
     assert set(manifest.quality) == {"pearson", "spearman"}
     assert set(manifest.loyalty) == {"regression_loyalty_pearson", "regression_loyalty_distance"}
+
+
+def test_a_student_starts_from_an_encoder_distilled_from_both(root: Path) -> None:
+    recipe = ensemble_recipe(root / "base", "sentiment", "sst2", "train", "dev")
+    encoders = [t["encoder"]["recipe"] for t in recipe["teachers"].values()]
+    student = recipe["students"].pop("distil-multi")
+    del student["layers"]
+    student["encoder"] = {"recipe": distilled_encoder_content(*encoders)}
+    recipe["students"]["distil-general"] = student
+    recipe |= {"register_only": ["teacher-cased", "distil-general"]}
+    recipe |= {"aliases": {"default": "distil-general"}}
+    store = walk(root, recipe, "Maria Stan ajunge la Iași.")
+
+    package = Package.load(store / "distil-general" / "1")
+    run = OnnxSession(package.model_path, provider="cpu")
+    answers = predict(package, run, ["Ion Radu ajunge la Sibiu.", "Ion Radu ajunge la Brașov."])
+
+    assert [answer[0].label for answer in answers] == ["positive", "negative"]
+    assert len(list((root / "runs" / "encoder-distilled").glob("encoder-*/done.json"))) == 1
+
+
+def test_a_distilled_encoder_is_published_with_its_card(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.encoder.PUBLISHED", tmp_path / "encoders")
+    teachers = [encoder_content(root / "base", lowercase=lowercase) for lowercase in (False, True)]
+    content = distilled_encoder_content(*teachers)
+    folder = tmp_path / "recipes"
+    (folder / "teachers").mkdir(parents=True)
+    for teacher, place in zip(teachers, content["distil"]["teachers"], strict=True):
+        place["recipe"] = f"teachers/{teacher['name']}.yaml"
+        (folder / place["recipe"]).write_text(yaml.safe_dump(teacher), encoding="utf-8")
+    path = folder / "encoder-distilled.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    folders = ["--data-dir", str(root / "data"), "--work-dir", str(root / "runs")]
+
+    assert main(["run", str(path), *folders]) == 0
+
+    context = {"folder": folder}
+    recipe = EncoderRecipe.model_validate({"recipe": path.name}, context=context)
+    source = find_encoder(recipe, tmp_path / "elsewhere")
+    assert source == str(tmp_path / "encoders" / "encoder-distilled")
+    assert AutoModelForMaskedLM.from_pretrained(source).config.num_hidden_layers == 1
+    assert AutoTokenizer.from_pretrained(source).tokenize("Ana") == ["Ana"]
+    card = (Path(source) / "README.md").read_text(encoding="utf-8")
+    assert "Distilled from encoder and encoder-uncased on 5,120 tokens" in card
+    assert "where its first teacher has" in card

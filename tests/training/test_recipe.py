@@ -1,8 +1,16 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.training.tiny_corpus import recipe_content, write_recipe
+from tests.training.tiny_corpus import (
+    distilled_encoder_content,
+    encoder_content,
+    recipe_content,
+    write_recipe,
+)
+from training.encoder import encoder_key
+from training.encoder_recipe import EncoderFile
 from training.errors import RecipeError
 from training.recipe_file import load_recipe
 
@@ -113,4 +121,90 @@ def test_a_teacher_does_not_learn_from_a_teacher(tmp_path: Path) -> None:
     content["teachers"]["teacher-tiny"]["stages"][0]["data"][0]["labels"] = "teacher"
 
     with pytest.raises(RecipeError, match="a teacher learns from gold labels only"):
+        load_recipe(write_recipe(tmp_path, content))
+
+
+def write_encoder(folder: Path, content: dict) -> Path:
+    path = folder / f"{content['name']}.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_an_encoder_is_pre_trained_or_distilled_never_both(tmp_path: Path) -> None:
+    teacher = encoder_content(tmp_path)
+    content = distilled_encoder_content(teacher)
+
+    with pytest.raises(RecipeError, match="give either pretrain or distil"):
+        load_recipe(write_encoder(tmp_path, content | {"pretrain": teacher["pretrain"]}))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_an_encoder_has_one_teacher_or_two(tmp_path: Path, count: int) -> None:
+    content = distilled_encoder_content(encoder_content(tmp_path))
+    content["distil"]["teachers"] *= count
+
+    with pytest.raises(RecipeError, match=r"distil\.teachers"):
+        load_recipe(write_encoder(tmp_path, content))
+
+
+def test_an_encoder_that_descends_from_itself_is_refused(tmp_path: Path) -> None:
+    content = distilled_encoder_content(encoder_content(tmp_path))
+    content["distil"]["teachers"] = [{"recipe": "encoder-distilled.yaml"}]
+
+    with pytest.raises(RecipeError, match=r"encoder-distilled\.yaml descends from itself"):
+        load_recipe(write_encoder(tmp_path, content))
+
+
+def test_mistakes_of_a_named_encoder_are_reported_with_its_file(tmp_path: Path) -> None:
+    teacher = encoder_content(tmp_path)
+    write_encoder(tmp_path, teacher | {"seed": -1})
+    content = distilled_encoder_content(teacher)
+    content["distil"]["teachers"] = [{"recipe": "encoder.yaml"}]
+
+    with pytest.raises(RecipeError, match=r"distil\.teachers\.0\.recipe: .*encoder\.yaml: seed: "):
+        load_recipe(write_encoder(tmp_path, content))
+
+
+def test_another_teacher_makes_another_encoder_but_more_tokens_do_not(tmp_path: Path) -> None:
+    def key(teacher: dict, **changes: object) -> str:
+        content = distilled_encoder_content(teacher)
+        content["distil"] |= changes
+        return encoder_key(EncoderFile.model_validate(content))
+
+    teacher = encoder_content(tmp_path)
+    longer = {**teacher, "pretrain": teacher["pretrain"] | {"tokens": 10_240}}
+
+    assert key(teacher, tokens=10_240) == key(teacher)
+    assert len({key(teacher), key(longer), key(teacher, temperature=1.0)}) == 3
+
+
+def test_a_student_starts_from_layers_or_from_an_encoder(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    student = content["students"]["distil-tiny"]
+    student["encoder"] = {"source": "some/encoder"}
+    with pytest.raises(RecipeError, match="give either layers of the first teacher or an encoder"):
+        load_recipe(write_recipe(tmp_path, content))
+
+    del student["layers"]
+    recipe = load_recipe(write_recipe(tmp_path, content))
+    assert recipe.students["distil-tiny"].encoder.base == "some/encoder"
+
+
+def test_encoders_that_teachers_of_an_encoder_learnt_from_dev_are_refused(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    teacher = encoder_content(tmp_path)
+    teacher["pretrain"]["text"] = {
+        **teacher["pretrain"]["text"],
+        "corpora": [{"corpus": "ronec", "split": "valid[90%:]"}],
+    }
+    distilled = distilled_encoder_content(teacher)
+    distilled["distil"]["text"] = {"folder": "ro-text", "sources": {"story": 1.0}}
+    student = content["students"]["distil-tiny"]
+    del student["layers"]
+    student["encoder"] = {"recipe": distilled}
+
+    with pytest.raises(
+        RecipeError, match=r"students.distil-tiny.encoder: learns from ronec valid\[90%:\], which"
+    ):
         load_recipe(write_recipe(tmp_path, content))

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from app.contract.heads import SpanHead
-from tests.training.toy_models import toy_model
+from tests.training.toy_models import toy_masked_lm, toy_masking_tokenizer, toy_model
 from training.errors import StepError
-from training.student import shallow_copy
+from training.student import from_encoder, shallow_copy
 from training.task_model import TaskModel, encoder_layers
 
 HEAD = SpanHead(labels=("O", "B-X", "I-X"))
@@ -68,3 +68,18 @@ def test_outputs_of_a_text_are_read_off_its_real_tokens_only() -> None:
     padded = model(ids, mask)["logits"][:, :3]
 
     torch.testing.assert_close(padded, model(ids[:, :3], mask[:, :3])["logits"])
+
+
+@pytest.mark.parametrize(("width", "copied"), [(16, True), (8, False)])
+def test_a_student_on_an_encoder_has_its_teachers_outputs_where_the_width_fits(
+    tmp_path: Path, width: int, copied: bool
+) -> None:
+    teacher = toy_model(HEAD)
+    toy_masked_lm(toy_masking_tokenizer(["a"]), layers=1, width=width).save_pretrained(tmp_path)
+
+    student = from_encoder(str(tmp_path), teacher, dropout=0.25, seed=0)
+
+    ours, theirs = (model.outputs["logits"].weight for model in (student, teacher))
+    assert len(encoder_layers(student)) == 1
+    assert ours.shape == (3, width)
+    assert torch.equal(ours, theirs) is copied

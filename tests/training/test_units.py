@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,9 @@ import torch
 from app.contract.heads import ClassHead, ScoreHead, SpanHead, TagHead
 from tests.training.toy_models import toy_model, toy_tokenizer
 from training.datasets.examples import LabelledText, ScoredPair, TaggedSentence
-from training.distill import Teacher, ensemble
+from training.distill import Teacher, distill, ensemble
 from training.errors import StepError
+from training.recipe import LossWeights, Stage
 from training.units import NO_TARGET, UnitSet, align
 
 SPANS = SpanHead(labels=("O", "B-X", "I-X"))
@@ -129,6 +132,38 @@ def test_a_teacher_of_the_same_vocabulary_shows_its_hidden_states() -> None:
 
     assert hidden is not None
     assert hidden.shape == (1, 3, 16)
+
+
+def test_a_tokenizer_of_the_same_vocabulary_counts_as_the_students_own() -> None:
+    student, same = (UnitSet([sentence("Maria")], CASED, SPANS) for _ in range(2))
+    other = UnitSet([sentence("Maria")], UNCASED, SPANS)
+
+    assert Teacher.of("own", toy_model(SPANS), same, student).units is student
+    assert Teacher.of("other", toy_model(SPANS), other, student).units is other
+
+
+def test_hidden_states_that_no_teacher_can_show_are_refused(tmp_path: Path) -> None:
+    student, own = (UnitSet([sentence("Maria")], each, SPANS) for each in (CASED, UNCASED))
+    teacher = Teacher.of("uncased", toy_model(SPANS), own, student)
+    stage = {
+        "data": [{"corpus": "ronec", "split": "v1"}],
+        "epochs": 1,
+        "batch_size": 1,
+        "learning_rate": 1e-3,
+    }
+
+    with pytest.raises(StepError, match=r"vocabulary and width \(16\).* set weights\.hidden to 0"):
+        distill(
+            toy_model(SPANS),
+            [teacher],
+            student,
+            Stage.model_validate(stage),
+            weights=LossWeights(soft=1.0, hard=0.0, hidden=1.0),
+            temperature=2.0,
+            seed=1,
+            checkpoint=tmp_path / "checkpoint.pt",
+            title="test",
+        )
 
 
 def test_vocabularies_that_cut_texts_differently_are_refused() -> None:

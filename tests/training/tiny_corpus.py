@@ -90,6 +90,24 @@ def encoder_content(base: Path, *, lowercase: bool = False, seed: int = 1) -> di
     }
 
 
+def distilled_encoder_content(*teachers: dict) -> dict:
+    """A recipe of an encoder distilled from others, small enough for a test.
+
+    Args:
+        teachers: recipes of encoders.
+    """
+    free = ("text", "block_length", "batch_size", "tokens", "learning_rate", "evaluate_every")
+    shared = {name: teachers[0]["pretrain"][name] for name in free}
+    return {
+        "name": "encoder-distilled",
+        "seed": 1,
+        "licence": "apache-2.0",
+        "data_notes": "Sentences written for the tests.",
+        "distil": shared
+        | {"teachers": [{"recipe": teacher} for teacher in teachers], "layers": [1]},
+    }
+
+
 def recipe_content(base: Path) -> dict:
     """A recipe of the whole road, small enough for a test."""
     gold = {"corpus": "ronec", "split": "valid[:60%]"}
