@@ -25,7 +25,7 @@ from training.batches import BatchPlan
 from training.encoder_recipe import DistilRecipe
 from training.errors import StepError
 from training.hub import resolve_model
-from training.loop import LoopSettings, device, fit
+from training.loop import LoopSettings, autocast, device, fit
 from training.losses import hidden_cosine, soft_cross_entropy
 from training.masked_lm import NOT_MASKED, MaskedBatch
 from training.shared_words import SharedWords
@@ -240,7 +240,7 @@ def distil_encoder(
 
     for teacher in teachers:
         teacher.model.to(device())
-    with torch.no_grad():
+    with torch.no_grad(), autocast():  # as fit evaluates the student
         of_teacher = {"teacher_perplexity": perplexity(teachers[0].model)["dev_perplexity"]}
     projections = [teacher.projection for teacher in teachers if teacher.projection is not None]
     return fit(

@@ -23,6 +23,8 @@ from tests.training.tiny_corpus import (
 from training.__main__ import main
 from training.encoder import find_encoder
 from training.encoder_recipe import EncoderRecipe
+from training.recipe_file import load_recipe
+from training.run import Road
 
 pytestmark = pytest.mark.slow
 STAGE = {"epochs": 10, "batch_size": 8, "learning_rate": 5e-3}
@@ -83,6 +85,18 @@ def ensemble_recipe(base: Path, task: str, corpus: str, train: str, dev: str) ->
     }
 
 
+def general_recipe(root: Path, *, seed: int = 1) -> dict:
+    """A student of both teachers that starts from an encoder distilled from theirs."""
+    recipe = ensemble_recipe(root / "base", "sentiment", "sst2", "train", "dev")
+    encoders = [t["encoder"]["recipe"] for t in recipe["teachers"].values()]
+    student = recipe["students"].pop("distil-multi")
+    del student["layers"]
+    student["encoder"] = {"recipe": distilled_encoder_content(*encoders) | {"seed": seed}}
+    recipe["students"]["distil-general"] = student
+    recipe |= {"register_only": ["teacher-cased", "distil-general"]}
+    return recipe | {"aliases": {"default": "distil-general"}}
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ensemble")
@@ -141,14 +155,7 @@ def test_a_pair_task_reads_pairs_and_reports_correlations(root: Path) -> None:
 
 
 def test_a_student_starts_from_an_encoder_distilled_from_both(root: Path) -> None:
-    recipe = ensemble_recipe(root / "base", "sentiment", "sst2", "train", "dev")
-    encoders = [t["encoder"]["recipe"] for t in recipe["teachers"].values()]
-    student = recipe["students"].pop("distil-multi")
-    del student["layers"]
-    student["encoder"] = {"recipe": distilled_encoder_content(*encoders)}
-    recipe["students"]["distil-general"] = student
-    recipe |= {"register_only": ["teacher-cased", "distil-general"]}
-    recipe |= {"aliases": {"default": "distil-general"}}
+    recipe = general_recipe(root)
     store = walk(root, recipe, "Maria Stan ajunge la Iași.")
 
     package = Package.load(store / "distil-general" / "1")
@@ -157,6 +164,25 @@ def test_a_student_starts_from_an_encoder_distilled_from_both(root: Path) -> Non
 
     assert [answer[0].label for answer in answers] == ["positive", "negative"]
     assert len(list((root / "runs" / "encoder-distilled").glob("encoder-*/done.json"))) == 1
+
+
+def test_another_encoder_makes_another_student_of_the_same_teachers(
+    root: Path, tmp_path: Path
+) -> None:
+    recipes = [general_recipe(root), general_recipe(root, seed=2)]
+    roads = [
+        Road(
+            load_recipe(write_recipe(tmp_path / str(i), recipe)), root / "data", tmp_path, tmp_path
+        )
+        for i, recipe in enumerate(recipes)
+    ]
+
+    teachers, students = (
+        {road.folder(name) for road in roads} for name in ("teacher-uncased", "distil-general")
+    )
+
+    assert len(teachers) == 1
+    assert len(students) == 2
 
 
 def test_a_distilled_encoder_is_published_with_its_card(

@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertModel,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    PreTrainedTokenizerFast,
+)
 from transformers.modeling_utils import PreTrainedModel
 
 from tests.training.toy_models import toy_masked_lm, toy_masking_tokenizer
@@ -166,7 +171,7 @@ class Interrupted(Exception):
 
 
 class InterruptedBlocks(WordBlocks):
-    """Blocks that end the session when they are asked for the seventh time."""
+    """Blocks that end the session when they are asked for the seventh time: the fourth batch."""
 
     asked = 0
 
@@ -177,7 +182,9 @@ class InterruptedBlocks(WordBlocks):
         return super().rows(chosen)
 
 
-def distilled(folder: Path, *, stop: bool = False, steps: int = 12) -> tuple[PreTrainedModel, list]:
+def distilled(
+    folder: Path, *, steps: int, stop: bool = False, checkpoint_seconds: float = 180
+) -> tuple[PreTrainedModel, list]:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     first, second = toy_masked_lm(CASED), toy_masked_lm(UNCASED, seed=2)
@@ -193,7 +200,9 @@ def distilled(folder: Path, *, stop: bool = False, steps: int = 12) -> tuple[Pre
         train=train,
         dev=[b.rows(slice(4)) for b in blocks],
         recipe=recipe(),
-        settings=LoopSettings(total_steps=steps, learning_rate=5e-3, checkpoint_seconds=0),
+        settings=LoopSettings(
+            total_steps=steps, learning_rate=5e-3, checkpoint_seconds=checkpoint_seconds
+        ),
         seed=1,
         checkpoint=folder / "checkpoint.pt",
     )
@@ -201,12 +210,12 @@ def distilled(folder: Path, *, stop: bool = False, steps: int = 12) -> tuple[Pre
 
 
 def test_a_resumed_distillation_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    expected, history = distilled(tmp_path / "whole")
+    expected, history = distilled(tmp_path / "whole", steps=5)
 
     with pytest.raises(Interrupted):
-        distilled(tmp_path / "parts", stop=True)
+        distilled(tmp_path / "parts", steps=5, stop=True, checkpoint_seconds=0)
     assert (tmp_path / "parts" / "checkpoint.pt").exists()
-    resumed, again = distilled(tmp_path / "parts")
+    resumed, again = distilled(tmp_path / "parts", steps=5)
 
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], tensor, rtol=0, atol=0)
@@ -216,7 +225,7 @@ def test_a_resumed_distillation_equals_an_uninterrupted_one(tmp_path: Path) -> N
 def test_a_student_comes_nearer_to_its_teachers(tmp_path: Path) -> None:
     _, start = distilled(tmp_path / "start", steps=1)
 
-    _, end = distilled(tmp_path / "end", steps=60)
+    _, end = distilled(tmp_path / "end", steps=20)
 
     assert end[-1]["dev_loss"] < start[-1]["dev_loss"]
     assert end[-1]["teacher_perplexity"] == start[-1]["teacher_perplexity"] > 1
@@ -239,6 +248,14 @@ def test_too_little_text_is_refused(tmp_path: Path) -> None:
             seed=1,
             checkpoint=tmp_path / "checkpoint.pt",
         )
+
+
+def test_a_teacher_that_is_no_bert_is_refused(tmp_path: Path) -> None:
+    config = DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=2, hidden_dim=8)
+    DistilBertForMaskedLM(config).save_pretrained(tmp_path)
+
+    with pytest.raises(StepError, match="a BERT is needed to learn from, got distilbert"):
+        load_teacher(str(tmp_path))
 
 
 def test_a_teacher_without_a_masked_lm_head_is_refused(tmp_path: Path) -> None:
