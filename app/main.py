@@ -8,9 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app import oip_routes, openapi, routes
 from app.access import Guard
@@ -28,6 +31,7 @@ from app.repository import Repository
 from app.repository_routes import repository_routes
 from app.sessions import choose_providers, usable_cores
 from app.settings import Settings
+from app.shortcut import Inference, Shortcut
 from app.store import scan
 from app.tasks import TASKS
 from app.telemetry import Telemetry, Trace, record_of
@@ -79,9 +83,18 @@ class Application(FastAPI):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The application and the parts of it that its server steers."""
+    """The application and the parts of it that its server steers.
 
-    app: FastAPI
+    Attributes:
+        app: what a server serves.
+        framework: the part of it that answers everything but inference under /v1.
+        registry: the models.
+        repository: changes them while requests run.
+        probes: health.
+    """
+
+    app: ASGIApp
+    framework: FastAPI
     registry: Registry
     repository: Repository
     probes: Probes
@@ -130,7 +143,11 @@ def create_service(settings: Settings, *, trace: Trace | None = None) -> Service
         # FastAPI's own: it would send the messages of exceptions to whatever provider is installed.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.router.routes.extend(routes.inference_routes(registry, settings))
+    endpoints = routes.inference_routes(registry, settings)
+    # For other methods, which are refused here; POST takes the shortcut.
+    app.router.routes.extend(
+        Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()
+    )
     app.include_router(routes.model_routes(Catalog(registry, settings)))
     app.include_router(routes.operations_routes(probes, metrics))
     app.include_router(oip_routes.protocol_routes(registry, probes, release=_release()))
@@ -142,14 +159,21 @@ def create_service(settings: Settings, *, trace: Trace | None = None) -> Service
     if settings.docs:
         app.include_router(routes.page_routes())
         app.include_router(docs_routes(title=app.title, openapi_url=OPENAPI))
-    _add_layers(app, settings)
-    app.add_middleware(Telemetry, metrics=metrics, probes=probes, trace=trace)
     _handle_errors(app, registry)
-    return Service(app, registry, repository, probes)
+    inference: ASGIApp = Inference(endpoints, respond)
+    layers = [
+        *_access_layers(app, settings),
+        Middleware(Telemetry, metrics=metrics, probes=probes, trace=trace),
+    ]
+    for layer in layers:
+        app.add_middleware(layer.cls, *layer.args, **layer.kwargs)
+        inference = layer.cls(inference, *layer.args, **layer.kwargs)
+    shortcut = Shortcut(frozenset(endpoints), inference=inference, framework=app)
+    return Service(shortcut, app, registry, repository, probes)
 
 
-def _add_layers(app: Application, settings: Settings) -> None:
-    """Who may call, and from which web pages.
+def _access_layers(app: Application, settings: Settings) -> list[Middleware]:
+    """Who may call, and from which web pages; the innermost first.
 
     Raises:
         StartupError: a key file cannot be used.
@@ -159,34 +183,35 @@ def _add_layers(app: Application, settings: Settings) -> None:
         for path in (settings.api_keys_file, settings.admin_keys_file)
     )
     app.is_keyed = keys is not None
-    app.add_middleware(Guard, keys=keys, admin_keys=admin_keys, admin_port=settings.admin_port)
+    layers = [Middleware(Guard, keys=keys, admin_keys=admin_keys, admin_port=settings.admin_port)]
     if settings.cors_origins:
         # Outside of the guard: browsers ask first without a key, and may read refusals.
-        app.add_middleware(
+        cors = Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=REQUEST_HEADERS,
             expose_headers=REPLY_HEADERS,
         )
+        layers.append(cors)
+    return layers
+
+
+def respond(request: Request, error: ServiceError | InputError) -> Response:
+    """The reply to a request that fails: problem+json, or what its protocol has for it."""
+    failed = from_input_error(error) if isinstance(error, InputError) else error
+    record = record_of(request)
+    record.error_code = failed.code
+    return error_response(failed, path=request.scope["path"], request_id=record.request_id)
 
 
 def _handle_errors(app: FastAPI, registry: Registry) -> None:
-    """Answer every error that a route or the router raises as problem+json."""
-
-    def respond(request: Request, error: ServiceError) -> Response:
-        record = record_of(request)
-        record.error_code = error.code
-        path = request.url.path
-        return error_response(error, path=path, request_id=record.request_id)
+    """Answer every error that a route or the router raises."""
 
     @app.exception_handler(ServiceError)
-    async def on_service_error(request: Request, error: ServiceError) -> Response:
-        return respond(request, error)
-
     @app.exception_handler(InputError)
-    async def on_input_error(request: Request, error: InputError) -> Response:
-        return respond(request, from_input_error(error))
+    async def on_error(request: Request, error: ServiceError | InputError) -> Response:
+        return respond(request, error)
 
     @app.exception_handler(HTTPException)
     async def on_router_error(request: Request, error: HTTPException) -> Response:

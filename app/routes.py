@@ -1,5 +1,6 @@
 """The endpoints: request in, service call, reply out."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from app import openapi, playground
 from app.answering import read_call
@@ -24,19 +24,16 @@ from app.tasks import TASKS
 from app.tasks.task import Task
 from app.telemetry import record_of
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 
-def inference_routes(registry: Registry, settings: Settings) -> list[Route]:
-    """`POST /v1/{task}` for every task.
 
-    Plain routes: FastAPI's own would read nothing of these requests (app/inputs.py does) and cost
-    time in each; app/openapi.py documents them.
-    """
+def inference_routes(registry: Registry, settings: Settings) -> dict[str, Endpoint]:
+    """Path -> what answers a `POST` to it, for every task; app/openapi.py documents them."""
     limits = InputLimits(
         settings.max_texts_per_request, settings.max_chars_per_text, settings.max_chars_per_context
     )
 
-    def route(task: Task[Any]) -> Route:
-        path = f"/v1/{task.name}"
+    def endpoint_of(task: Task[Any], path: str) -> Endpoint:
 
         async def endpoint(request: Request) -> Response:
             record = record_of(request)
@@ -54,9 +51,10 @@ def inference_routes(registry: Registry, settings: Settings) -> list[Route]:
                 background=answered.background,
             )
 
-        return Route(path, endpoint, methods=["POST"], name=task.name)
+        return endpoint
 
-    return [route(task) for task in TASKS.values()]
+    paths = {f"/v1/{task.name}": task for task in TASKS.values()}
+    return {path: endpoint_of(task, path) for path, task in paths.items()}
 
 
 def model_routes(catalog: Catalog) -> APIRouter:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -92,14 +92,14 @@ class Telemetry:
             if message["type"] == "http.response.start":
                 is_started = True
                 record.status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = record.request_id
+                headers = message["headers"]
+                headers.append((b"x-request-id", record.request_id.encode("latin-1")))
                 if record.is_inference:
                     elapsed_ms = (time.monotonic() - record.start_s) * 1000
-                    headers["X-Total-Time"] = f"{elapsed_ms:.2f}"
+                    headers.append((b"x-total-time", b"%.2f" % elapsed_ms))
                 if self._probes.is_draining:
                     # Sends kept connections elsewhere before they have to be cut.
-                    headers["Connection"] = "close"
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         if record.is_inference:

@@ -65,7 +65,6 @@ class UnitSet:
         self.head = head
         self.tokenizer = tokenizer
         self.encoded = tokenizer.encode([input_of(e, head) for e in examples], long=head.long)
-        self._places = [_places(encoded) for encoded in self.encoded]
         self._targets = [
             targets_of(example, encoded, head)
             for example, encoded in zip(examples, self.encoded, strict=True)
@@ -89,8 +88,8 @@ class UnitSet:
         counts = [len(self.encoded[i].windows) for i in indices]
         firsts = np.concatenate([[0], np.cumsum(counts)])[:-1]
         arrays = self.tokenizer.collate([w for i in indices for w in self.encoded[i].windows])
-        places = [self._places[i] + [first, 0] for i, first in zip(indices, firsts, strict=True)]
-        rows, columns = np.concatenate(places).T
+        words = [self.encoded[i].read_words for i in indices]
+        rows = [windows + first for (_, windows, _), first in zip(words, firsts, strict=True)]
         targets = {
             output.name: np.concatenate([self._targets[i][output.name] for i in indices])
             for output in self.head.outputs
@@ -98,8 +97,8 @@ class UnitSet:
         return Batch(
             {name: _tensor(array) for name, array in arrays.items()},
             _tensor(firsts),
-            _tensor(rows),
-            _tensor(columns),
+            _tensor(np.concatenate(rows)),
+            _tensor(np.concatenate([positions for _, _, positions in words])),
             {name: _tensor(values) for name, values in targets.items()},
         )
 
@@ -185,19 +184,7 @@ def _word_targets(
 
 def _read_words(encoded: EncodedText) -> list[Word]:
     """The words that a window shows."""
-    count = len(encoded.best_window)
-    return [w for w in encoded.words if w.first_token is not None and w.first_token < count]
-
-
-def _places(encoded: EncodedText) -> NDArray[np.int64]:
-    """Window and position of each word, shape (words, 2)."""
-    places = []
-    for word in _read_words(encoded):
-        assert word.first_token is not None
-        at = int(encoded.best_window[word.first_token])
-        window = encoded.windows[at]
-        places.append((at, window.prefix + word.first_token - window.offset))
-    return np.asarray(places, np.int64).reshape(-1, 2)
+    return [encoded.words[index] for index in encoded.read_words[0]]
 
 
 def _same_tokens(ours: Window, theirs: Window) -> bool:

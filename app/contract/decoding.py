@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,7 @@ UNREAD = "X"
 Activation = Literal["softmax", "sigmoid", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """The label of one word.
 
     Attributes:
@@ -117,7 +116,7 @@ def decode(head: Head, encoded: EncodedText, outputs: Sequence[WindowOutputs]) -
 
 def word_logits(
     encoded: EncodedText, outputs: Sequence[WindowOutputs], name: str = "logits"
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The logits that decide each word: its first subword's, in the window with most context.
 
     Args:
@@ -129,18 +128,13 @@ def word_logits(
         Indices of the words that have logits (cut or unreadable words have none), shape (k,), and
         their logits, shape (k, labels).
     """
-    best = encoded.best_window
-    indices: list[int] = []
-    rows: list[NDArray[np.floating]] = []
-    for index, word in enumerate(encoded.words):
-        if word.first_token is None or word.first_token >= len(best):
-            continue
-        at = best[word.first_token]
-        window = encoded.windows[at]
-        indices.append(index)
-        rows.append(outputs[at][name][window.prefix + word.first_token - window.offset])
-    stacked = np.stack(rows) if rows else np.empty((0, outputs[0][name].shape[-1]))
-    return np.asarray(indices, np.intp), stacked.astype(np.float32)
+    indices, windows, positions = encoded.read_words
+    if len(outputs) == 1 or not len(indices):
+        rows = outputs[0][name][positions]
+    else:
+        places = zip(windows.tolist(), positions.tolist(), strict=True)
+        rows = np.stack([outputs[window][name][position] for window, position in places])
+    return indices, rows.astype(np.float32, copy=False)
 
 
 def decode_tags(
@@ -163,9 +157,10 @@ def decode_tags(
     tags = [unread or Tag(OUTSIDE, 1.0)] * len(encoded.words)
     indices, logits = word_logits(encoded, outputs, name)
     probabilities = softmax(logits)
-    for index, row in zip(indices, probabilities, strict=True):
-        best = int(row.argmax())
-        tags[index] = Tag(labels[best], float(row[best]))
+    best, scores = probabilities.argmax(axis=-1), probabilities.max(axis=-1)
+    found = zip(indices.tolist(), best.tolist(), scores.tolist(), strict=True)
+    for index, label, score in found:
+        tags[index] = Tag(labels[label], score)
     return tags
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,7 @@ class Pair:
 Input = Text | Pair
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A unit that gets one label.
 
     Attributes:
@@ -101,6 +100,8 @@ class EncodedText:
         """For each subword the window that shows most context around it, shape (subwords,)."""
         count = max(window.offset + window.size for window in self.windows)
         best = np.zeros(count, np.int64)
+        if len(self.windows) == 1:
+            return best
         margin = np.full(count, -1)
         for index, window in enumerate(self.windows):
             position = np.arange(window.size)
@@ -114,3 +115,18 @@ class EncodedText:
             best[here][better] = index
             margin[here][better] = context[better]
         return best
+
+    @cached_property
+    def read_words(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The words that some window shows: their indices, and window and position of each.
+
+        Cut and unreadable words are missing. A word is read at its first subword.
+        """
+        none = len(self.best_window)
+        first = [none if word.first_token is None else word.first_token for word in self.words]
+        tokens = np.array(first, np.int64)
+        indices = np.flatnonzero(tokens < none)
+        tokens = tokens[indices]
+        windows = self.best_window[tokens]
+        shifts = np.array([window.prefix - window.offset for window in self.windows], np.int64)
+        return indices, windows, tokens + shifts[windows]

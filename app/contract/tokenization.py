@@ -264,10 +264,7 @@ class _Input:
             tokenizer.refuse_long_first(self.given, first, second)
         windows, truncated = tokenizer.windows_of(first, second, long, stride, max_total_tokens)
         original = self.given.second if isinstance(self.given, Pair) else _joined(self.given)
-        spans = tuple(
-            _without_space(original, self.text.original_span(*span)) if span[0] < span[1] else None
-            for span in self.encoding.offsets
-        )
+        spans = _original_spans(original, self.text, self.encoding.offsets)
         if isinstance(self.given, str | Pair):
             words = _pre_tokens(spans, self.encoding.word_ids)
         else:
@@ -317,27 +314,41 @@ def _cut(first: Ids, second: Ids, room: int) -> tuple[Ids, Ids]:
     return first[: room - shorter], second[:shorter]
 
 
-def _without_space(text: str, span: tuple[int, int]) -> tuple[int, int]:
-    """A span without the white space that some tokenizers count to the token after it."""
-    start, end = span
-    while start < end and text[start].isspace():
-        start += 1
-    return start, end
+def _original_spans(
+    original: str, text: NormalizedText, offsets: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, int] | None, ...]:
+    """Per subword its code points of the original, None if it stands for none.
+
+    Without the white space that some tokenizers count to the token after it.
+    """
+    if text.spans is not None:
+        offsets = [text.original_span(*span) if span[0] < span[1] else (0, 0) for span in offsets]
+    return tuple(
+        None
+        if start >= end
+        else (start, end)
+        if not original[start].isspace()
+        else (start + len(part := original[start:end]) - len(part.lstrip()), end)
+        for start, end in offsets
+    )
 
 
 def _pre_tokens(
     spans: Sequence[tuple[int, int] | None], word_ids: Sequence[int | None]
 ) -> tuple[Word, ...]:
     words: list[Word] = []
-    previous = None
+    start = end = first = 0
+    current = None
     for token, (word_id, span) in enumerate(zip(word_ids, spans, strict=True)):
         if span is None or span[0] == span[1]:
             continue
-        if word_id == previous and words:
-            words[-1] = Word(words[-1].start, span[1], words[-1].first_token)
-        else:
-            words.append(Word(*span, token))
-        previous = word_id
+        if word_id != current or start == end:
+            if start < end:
+                words.append(Word(start, end, first))
+            start, first, current = span[0], token, word_id
+        end = span[1]
+    if start < end:
+        words.append(Word(start, end, first))
     return tuple(words)
 
 

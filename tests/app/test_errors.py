@@ -279,7 +279,7 @@ async def test_unexpected_failure_is_a_bare_500(api: Api) -> None:
     async def fail() -> None:
         raise RuntimeError("a secret")
 
-    api.service.app.add_api_route("/fail", fail)
+    api.service.framework.add_api_route("/fail", fail)
 
     response = await api.http.get("/fail")
 

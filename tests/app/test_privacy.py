@@ -113,7 +113,7 @@ async def test_unexpected_failure_does_not_show_what_was_sent(
     async def fail() -> None:
         raise RuntimeError(MARKER)
 
-    api.service.app.add_api_route("/v1/fail", fail, methods=["POST"])
+    api.service.framework.add_api_route("/v1/fail", fail, methods=["POST"])
 
     response = await api.http.post("/v1/fail", json={"inputs": MARKER})
 
