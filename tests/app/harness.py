@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Message
 
 from app.contract.encoded_text import Window, WindowOutputs
 from app.cores import Job
@@ -170,6 +171,30 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
+
+
+async def post_and_leave(api: Api, task: str, inputs: object, left: asyncio.Event) -> None:
+    """A connection that closes, as the server tells the application of it."""
+    body = json.dumps({"inputs": inputs}).encode()
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/v1/{task}",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    await api.service.app(scope, receive, send)
 
 
 def assert_problem(

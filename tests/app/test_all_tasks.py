@@ -14,6 +14,7 @@ from app.contract.manifest import TASKS as KNOWN
 from app.playground import page
 from app.tasks import TASKS
 from tests.app.harness import Api, assert_problem, serving
+from tests.app.task_inputs import TEXTS, close_to, given
 from tests.tiny_graphs import CRASH, INFINITE
 
 pytestmark = pytest.mark.anyio
@@ -21,23 +22,6 @@ pytestmark = pytest.mark.anyio
 MAX_TEXTS = 4
 MAX_CHARS = 100
 MAX_BYTES = 2048
-SCORE_TOLERANCE = 1e-6
-"""Of fp32 graphs whose rows do not meet; replies have six decimals."""
-
-INPUT_OF: dict[str, Callable[[object], object]] = {
-    "sts": lambda text: {"text": "Ion merge", "text_pair": text},
-    "qa": lambda text: {"question": "Cine merge?", "context": text},
-}
-"""An input of a task, made of one text; of other tasks the text itself."""
-
-TEXTS = [
-    "Maria Ionescu merge la București.",
-    "Ion",
-    "bun și oleacă rău, plouă la Timis\u0327oara",
-    "necunoscut 😀 e\u0301",
-    "trezește Maria mâine dimineață",
-    "puțin bun bun",
-]
 
 
 @pytest.fixture(params=TASKS)
@@ -57,22 +41,6 @@ async def strict(task: str, only: Callable[..., Path]) -> AsyncIterator[Api]:
     chars = {"max_chars_per_text": MAX_CHARS, "max_chars_per_context": MAX_CHARS}
     async with serving(only(task), **limits, **chars) as running:
         yield running
-
-
-def given(task: str, text: object) -> object:
-    return INPUT_OF.get(task, lambda text: text)(text)
-
-
-def close_to(value: object) -> object:
-    """The same JSON value, equal to any whose scores are close."""
-    match value:
-        case dict():
-            return {key: close_to(item) for key, item in value.items()}
-        case list():
-            return [close_to(item) for item in value]
-        case float():
-            return pytest.approx(value, abs=SCORE_TOLERANCE)
-    return value
 
 
 def objects(value: object) -> Iterator[dict[str, Any]]:

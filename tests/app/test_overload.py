@@ -1,14 +1,12 @@
 """What happens when answers take too long or nobody waits for them any more."""
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
-from starlette.types import Message
 
 from app.batching import Batcher
-from tests.app.harness import Api, assert_problem, serving, until
+from tests.app.harness import Api, assert_problem, post_and_leave, serving, until
 
 pytestmark = pytest.mark.anyio
 
@@ -120,7 +118,7 @@ async def test_client_that_leaves_frees_its_place(store: Path) -> None:
     async with serving(store) as api:
         with api.workers_held():
             left = asyncio.Event()
-            request = asyncio.create_task(post_and_leave(api, left))
+            request = asyncio.create_task(post_and_leave(api, "ner", "Maria", left))
             await until(lambda: batcher_of(api).queued_items == 1)
 
             left.set()
@@ -129,30 +127,6 @@ async def test_client_that_leaves_frees_its_place(store: Path) -> None:
             await until(lambda: batcher_of(api).queued_items == 0)
         assert await api.total("loyal_requests_total", code="499") == 1
         assert await api.total("loyal_rejected_total", reason="disconnected") == 1
-
-
-async def post_and_leave(api: Api, left: asyncio.Event) -> None:
-    """A connection that closes, as the server tells the application of it."""
-    body = json.dumps({"inputs": "Maria"}).encode()
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        if messages:
-            return messages.pop()
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(_: Message) -> None:
-        pass
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/v1/ner",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json")],
-    }
-    await api.service.app(scope, receive, send)
 
 
 async def test_order_is_kept_and_answers_are_not_mixed_up_under_concurrency(store: Path) -> None:

@@ -1,6 +1,7 @@
 """The service as a process: start, signals, exit codes, a real client."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,8 +16,10 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from app.keys import key_line
 from app.settings import Settings
+from app.tasks import TASKS
 from tests.app.process import EXIT_TIMEOUT_S, ROOT, command, environment, running
-from tests.tiny_package import build, edit_json, write_aliases
+from tests.app.task_inputs import given
+from tests.tiny_package import MAX_TOKENS, build, edit_json, write_aliases
 
 TEXT = "Maria Ionescu merge la București."
 
@@ -84,16 +87,18 @@ def test_interrupt_from_the_keyboard_does_not_wait_for_the_drain_delay(store: Pa
         assert process.popen.wait(EXIT_TIMEOUT_S) == 0
 
 
-def test_no_request_is_lost_when_the_service_is_told_to_stop(store: Path) -> None:
-    """Clients send without pause until an answer tells them to go elsewhere, as proxies do."""
+def test_no_request_is_lost_when_the_service_is_told_to_stop(tasks_store: Path) -> None:
+    """A client of each task sends until an answer tells it to go elsewhere, as proxies do."""
     statuses: list[int] = []
     failures: list[Exception] = []
 
-    def send_until_told_to_close(url: str) -> None:
+    def send_until_told_to_close(url: str, task: str) -> None:
         with httpx.Client(timeout=EXIT_TIMEOUT_S) as client:
             while True:
                 try:
-                    response = client.post(f"{url}/v1/ner", json={"inputs": [TEXT] * 4})
+                    response = client.post(
+                        f"{url}/v1/{task}", json={"inputs": [given(task, TEXT)] * 4}
+                    )
                 except httpx.HTTPError as error:
                     failures.append(error)
                     return
@@ -101,9 +106,12 @@ def test_no_request_is_lost_when_the_service_is_told_to_stop(store: Path) -> Non
                 if response.headers.get("Connection") == "close":
                     return
 
-    with running(store, drain_delay_s=1) as process:
+    with running(tasks_store, drain_delay_s=1) as process:
+        while process.events().count("model_ready") < 2 * len(TASKS):
+            httpx.get(f"{process.url}/livez").raise_for_status()
         clients = [
-            threading.Thread(target=send_until_told_to_close, args=[process.url]) for _ in range(4)
+            threading.Thread(target=send_until_told_to_close, args=[process.url, task])
+            for task in TASKS
         ]
         for client in clients:
             client.start()
@@ -117,6 +125,29 @@ def test_no_request_is_lost_when_the_service_is_told_to_stop(store: Path) -> Non
     assert failures == []
     assert set(statuses) == {200}
     assert exit_code == 0
+
+
+def test_client_that_hangs_up_is_not_worked_for_any_longer(tmp_path: Path) -> None:
+    """It asks for more windows than words / MAX_TOKENS and waits for none of them."""
+    words = 18_000
+    build(tmp_path, task="qa")
+    write_aliases(tmp_path, task="qa", default="tiny")
+    question = {"question": "Cine merge?", "context": "Ion merge " * (words // 2)}
+    body = json.dumps({"inputs": question}).encode()
+    head = f"POST /v1/qa HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/json\r\n\r\n"
+
+    with running(tmp_path) as process:
+        port = httpx.URL(process.url).port
+        with socket.create_connection(("127.0.0.1", port or 0)) as connection:
+            connection.sendall(head.encode() + body)
+        while "loyal_requests_total{" not in (metrics := httpx.get(f"{process.url}/metrics").text):
+            pass
+
+    assert 'code="499"' in metrics
+    assert 'loyal_queue_items{model="tiny",task="qa",version="1"} 0.0' in metrics
+    [windows] = re.findall(r"^loyal_batch_items_sum{.*} (.*)$", metrics, re.MULTILINE)
+    assert float(windows) < words / MAX_TOKENS
 
 
 def test_draining_service_reports_not_ready_before_it_stops(store: Path) -> None:

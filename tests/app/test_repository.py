@@ -14,16 +14,9 @@ from app.contract.manifest import ALIASES, GOLDEN, MODEL
 from app.errors import RequestError, StoreConflict
 from app.repository import Role
 from tests.app.harness import Api, assert_problem, serving, starting, until
-from tests.tiny_package import build, edit_json, reseal, write_aliases
+from tests.tiny_package import break_golden, build, edit_json, reseal, write_aliases
 
 pytestmark = pytest.mark.anyio
-
-
-def break_golden(package: Path) -> None:
-    golden = json.loads((package / GOLDEN).read_bytes())
-    golden["examples"][0]["outputs"][0]["logits"][0][0] += 0.1
-    (package / GOLDEN).write_text(json.dumps(golden))
-    reseal(package)
 
 
 async def answered_by(api: Api, model: str | None = None) -> str:
