@@ -73,6 +73,13 @@ def test_nothing_is_documented_that_does_not_exist() -> None:
     assert prefixed <= SETTINGS.keys() | OTHERS | METRICS
 
 
+def test_every_metric_and_setting_that_the_text_names_exists() -> None:
+    text = README.read_text(encoding="utf-8")
+    named = set(re.findall(rf"\b(?:{PREFIX}|{PREFIX.lower()})\w+", text))
+
+    assert named <= SETTINGS.keys() | OTHERS | METRICS
+
+
 def test_readme_links_to_files_that_exist() -> None:
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README.read_text(encoding="utf-8"))
 
