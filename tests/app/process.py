@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 ROOT = Path(__file__).parents[2]
 EXIT_TIMEOUT_S = 120
 """Only for a process that hangs: even a crowded machine needs less."""
@@ -30,6 +32,12 @@ class Process:
 
     def events(self) -> list[object]:
         return [line["event"] for line in self.lines]
+
+    def wait_until_loaded(self) -> None:
+        """Until each model serves or has failed; `running` waits for the first one only."""
+        report = {"models": [{"state": "loading"}]}
+        while any(model["state"] == "loading" for model in report["models"]):
+            report = httpx.get(f"{self.url}/readyz").json()
 
     def line(self, event: str) -> dict[str, object]:
         """The first of its kind."""

@@ -107,8 +107,7 @@ def test_no_request_is_lost_when_the_service_is_told_to_stop(tasks_store: Path) 
                     return
 
     with running(tasks_store, drain_delay_s=1) as process:
-        while process.events().count("model_ready") < 2 * len(TASKS):
-            httpx.get(f"{process.url}/livez").raise_for_status()
+        process.wait_until_loaded()
         clients = [
             threading.Thread(target=send_until_told_to_close, args=[process.url, task])
             for task in TASKS

@@ -82,11 +82,10 @@ def rows() -> dict[str, tuple[list[str], list[str]]]:
 def addresses(tasks_store: Path) -> Iterator[dict[str, str]]:
     """Host and port of the services, by store."""
     with running(STORE) as committed, running(tasks_store) as tiny:
-        urls = {"committed": committed.url, "tiny": tiny.url}
-        for url in urls.values():
-            while any(m["state"] == "loading" for m in httpx.get(f"{url}/readyz").json()["models"]):
-                pass
-        yield {store: url.removeprefix("http://") for store, url in urls.items()}
+        services = {"committed": committed, "tiny": tiny}
+        for service in services.values():
+            service.wait_until_loaded()
+        yield {store: service.url.removeprefix("http://") for store, service in services.items()}
 
 
 def with_tolerance(value: object) -> object:

@@ -63,6 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     for task in ("ner", "qa"):  # to be loaded and unloaded
         build(store, task=task, model="spare")
     with running(store, request_timeout_ms=600_000, **admin_settings(folder)) as process:
+        process.wait_until_loaded()
         document = httpx.get(f"{process.url}/openapi.json").json()
         finished = subprocess.run(
             [
