@@ -42,12 +42,17 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+WRITTEN_HERE = (":!loadtests/RESULTS.md", ":!loadtests/results")
+"""Results, which are no change of what was measured."""
+
+
 def commit() -> str:
-    """Commit of the working tree, "-dirty" appended if a tracked file had changes."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return git.stdout.strip() or "unknown"
+    """Commit of the working tree, "-dirty" appended if a file has changes, results left aside."""
+    head = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "-uno", "--", ".", *WRITTEN_HERE)
+    return f"{head}-dirty" if head and changed else head or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    git = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return git.stdout.strip()
