@@ -53,5 +53,5 @@ def regression_loyalty(
     items = np.arange(len(teacher))
     return {
         "regression_loyalty_pearson": pearson(student, teacher),
-        "regression_loyalty_distance": mean_score(1 - np.abs(teacher - student), items),
+        "regression_loyalty": mean_score(1 - np.abs(teacher - student), items),
     }

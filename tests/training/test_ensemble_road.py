@@ -151,7 +151,7 @@ def test_a_pair_task_reads_pairs_and_reports_correlations(root: Path) -> None:
     manifest = read_manifest(store / "distil-multi" / "1")
 
     assert set(manifest.quality) == {"pearson", "spearman"}
-    assert set(manifest.loyalty) == {"regression_loyalty_pearson", "regression_loyalty_distance"}
+    assert set(manifest.loyalty) == {"regression_loyalty_pearson", "regression_loyalty"}
 
 
 def test_a_student_starts_from_an_encoder_distilled_from_both(root: Path) -> None:
