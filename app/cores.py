@@ -1,16 +1,22 @@
 """The cores that all models share: threads that take the next batch from whose turn it is."""
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.fairness import FairShare, finish_s
 
 logger = logging.getLogger(__name__)
+
+CORE_NICENESS = 5
+"""Of threads that run models, above the event loop's: a third of its weight if all want a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class Cores:
         """
         self.count = count
         self.lock = threading.RLock()
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="core")
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="core", initializer=_give_way)
         self._busy = 0
         self._lanes: dict[Lane, None] = {}
         self._normal: FairShare[Lane] = FairShare()
@@ -152,3 +158,15 @@ class Cores:
     def _drop(self, lane: Lane) -> None:
         self.leave(lane)
         lane.abandon()
+
+
+def _give_way() -> None:
+    """Let the event loop have a core whenever it wants one.
+
+    It wants little, but under overload it has to refuse what it cannot do, and soon.
+    """
+    if sys.platform == "linux":  # where threads have priorities of their own
+        with suppress(OSError):  # a sandbox may forbid even this
+            thread = threading.get_native_id()
+            niceness = os.getpriority(os.PRIO_PROCESS, thread) + CORE_NICENESS
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)

@@ -1,6 +1,8 @@
 """Models that share the cores: who runs, and what happens when scheduling itself fails."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -233,3 +235,19 @@ async def test_dispatcher_that_dies_fails_what_waits_in_every_lane(cores: Cores)
         assert failure.value.code == "model_unavailable"
     assert not batcher.is_alive
     assert raising.was_abandoned.is_set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+async def test_threads_that_run_models_give_way_to_the_event_loop(cores: Cores) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    found: list[int] = []
+
+    def run(windows: Sequence[Window]) -> list[WindowOutputs]:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return [{"logits": np.zeros(window.num_tokens, np.float32)} for window in windows]
+
+    metrics = Metrics().for_model("ner", "nice", "1")
+    batcher = Batcher(run, cores, limits=LIMITS, metrics=metrics, seconds_per_token=1)
+    await batcher.submit([window()])
+
+    assert found[0] > own
