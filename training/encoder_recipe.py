@@ -37,6 +37,9 @@ class PretrainRecipe(MaskedLmRecipe):
     """A masked-LM encoder under its own vocabulary."""
 
     base: str = Field(description="BERT whose body is used (training.hub)")
+    start: str | None = Field(
+        default=None, description="package, from the project's root: its weights instead of base's"
+    )
     config: dict[str, bool | int | float | str] = Field(
         default={}, description="changes to its configuration"
     )

@@ -14,6 +14,7 @@ from training.general_distillation import Teacher, distil_encoder, load_teacher
 from training.hub import resolve_model
 from training.loop import LoopSettings
 from training.masked_lm import pack_blocks, pretrain
+from training.reproducibility import ROOT
 from training.student import copy_layers
 from training.text_mix import read_mix
 from training.vocabulary import train_wordpiece, transplant
@@ -36,7 +37,9 @@ def pretrain_encoder(recipe: PretrainRecipe, *, data_dir: Path, output: Path, se
         return {"": pack_blocks(texts, tokenizer, block_length=recipe.block_length)}
 
     blocks = _packed(recipe, pack, data_dir, output)
-    model = transplant(recipe.base, tokenizer, config=recipe.config)
+    model = transplant(
+        recipe.base, tokenizer, config=recipe.config, package=ROOT / recipe.start if recipe.start else None
+    )
     pretrain(
         model,
         tokenizer,

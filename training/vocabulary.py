@@ -6,6 +6,7 @@ characters had under the old tokenizer (cf. Gee et al. 2022, "Fast Vocabulary Tr
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -15,6 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from training.errors import StepError
 from training.hub import resolve_model
+from training.packaged_trunk import load_packaged_trunk
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -54,7 +56,11 @@ def train_wordpiece(
 
 
 def transplant(
-    base: str, tokenizer: PreTrainedTokenizerFast, *, config: dict[str, float | str]
+    base: str,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    config: dict[str, float | str],
+    package: Path | None = None,
 ) -> PreTrainedModel:
     """Load the masked-LM model `base` and give it the vocabulary of `tokenizer`.
 
@@ -62,9 +68,11 @@ def transplant(
         base: see training.hub.resolve_model.
         tokenizer: the new vocabulary.
         config: entries of the model's configuration to change (dropout, activation).
+        package: an exported package of base's shape, whose trunk and vocabulary are moved instead.
 
     Raises:
-        StepError: another architecture than BERT (its masked-LM head and padding are assumed).
+        StepError: another architecture than BERT (its masked-LM head and padding are assumed), or
+            a package of another shape.
 
     Returns:
         The model, its embedding matrix of shape (len(tokenizer), hidden) filled from the old one;
@@ -75,6 +83,8 @@ def transplant(
     model = AutoModelForMaskedLM.from_pretrained(path, attn_implementation="eager", **config)
     if model.config.model_type != "bert":
         raise StepError(f"{base}: a BERT is needed to move, got {model.config.model_type}")
+    if package:
+        old_tokenizer = load_packaged_trunk(model, package)
     old = model.get_input_embeddings().weight.detach().clone()
     new = _initial_embeddings(old, old_tokenizer, tokenizer)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
