@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.answering import Call
-from app.contract.heads import ScoreHead
+from app.contract.encoded_text import Input, Pair
+from app.contract.heads import NumberHead, VectorHead
 from app.contract.manifest import Manifest
 from app.errors import ServiceError
 from app.inference import code_points
@@ -58,10 +59,9 @@ async def choose_model(call: Call, registry: Registry, *, left_s: float) -> Serv
     Raises:
         ServiceError: no model is ready, and why the task's default is not.
     """
-    task = call.task.name
-    length = sum(map(code_points, call.reading.inputs))
+    task, inputs = call.task.name, call.reading.inputs
     choices = [
-        Choice(entry.served, _loyalty(entry, registry), _expected_s(entry.served, length))
+        Choice(entry.served, _loyalty(entry, registry), _expected_s(entry.served, inputs))
         for entry in registry.standing(task)
         if entry.state == "ready" and entry.served
     ]
@@ -78,13 +78,18 @@ def _loyalty(entry: Entry, registry: Registry) -> float:
 
 def measured_loyalty(manifest: Manifest) -> float:
     """What counts as a model's loyalty: of its labels, or of its numbers."""
-    name = "regression_loyalty" if isinstance(manifest.head, ScoreHead) else "label_loyalty"
+    name = "regression_loyalty" if isinstance(manifest.head, NumberHead) else "label_loyalty"
     score = manifest.loyalty.get(name)
     return score.value if score else UNKNOWN_LOYALTY
 
 
-def _expected_s(model: ServedModel, length: int) -> float:
+def _expected_s(model: ServedModel, inputs: Sequence[Input]) -> float:
     """Time to an answer: as long as the latest requests took, or longer if more waits now."""
+    if isinstance(model.manifest.head, VectorHead):
+        # Reads a text once, however many others it is compared with.
+        pairs = [given for given in inputs if isinstance(given, Pair)]
+        inputs = list({text for pair in pairs for text in (pair.first, pair.second)})
+    length = sum(map(code_points, inputs))
     try:
         model.batcher.refuse_if_full()
     except ServiceError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from app.answering import Call, answer
 from app.contract.confidence import confidence
 from app.contract.errors import ContractError
-from app.contract.heads import HEAD_OF_TASK
+from app.contract.heads import HEADS_OF_TASK
 from app.contract.loyalty import check_comparable
 from app.errors import Fault, RequestError, ServiceError
 from app.inference import Prediction, compute
@@ -57,7 +57,7 @@ async def obtain_student(task: str, registry: Registry) -> ServedModel:
         Unavailable: the model is not ready, or there is no default.
     """
     entry = registry.find(task, None)
-    if HEAD_OF_TASK[task] == "score":
+    if "score" in HEADS_OF_TASK[task]:
         detail = f"{task} answers with numbers, which do not say how sure a model is; name a model"
         raise RequestError(Fault("no_confidence", detail, field="model"))
     if TEACHER not in registry.targets(task):

@@ -9,6 +9,7 @@ from typing import TypeVar
 from app.batching import Batcher
 from app.contract.encoded_text import EncodedText, Input, LongInput, Pair, WindowOutputs
 from app.contract.errors import InputError
+from app.contract.pipeline import distinct_windows
 from app.errors import InferenceFailed, from_input_error
 from app.items import Outcome
 from app.loading import ServedModel
@@ -85,7 +86,7 @@ async def predict(
         encoded=encoded,
         outputs=outputs,
         truncated=[index for index, text in enumerate(encoded) if text.truncated],
-        num_tokens=sum(window.num_tokens for text in encoded for window in text.windows),
+        num_tokens=sum(window.num_tokens for window in distinct_windows(encoded)),
         tokenization_s=tokenization_s,
         queue_s=queue_s,
         inference_s=inference_s,
@@ -113,23 +114,23 @@ async def compute(function: Callable[[], T], inputs: Sequence[Input]) -> T:
 async def run(
     batcher: Batcher, encoded: Sequence[EncodedText], *, deadline_s: float | None = None
 ) -> tuple[list[list[WindowOutputs]], list[Outcome]]:
-    """Run the windows of all inputs.
+    """Run the windows of all inputs; one that several share, once.
 
     Returns:
-        Per input the outputs of its windows; and what became of each window.
+        Per input the outputs of its windows; and what became of each distinct window.
 
     Raises:
         ServiceError: see `Batcher.submit`.
     """
-    windows = [window for text in encoded for window in text.windows]
-    owners = [index for index, text in enumerate(encoded) for _ in text.windows]
+    windows = distinct_windows(encoded)
     try:
         outcomes = await batcher.submit(windows, deadline_s=deadline_s)
     except InferenceFailed as error:
-        raise InferenceFailed(error.position, index=owners[error.position]) from error
-    outputs: list[list[WindowOutputs]] = [[] for _ in encoded]
-    for owner, outcome in zip(owners, outcomes, strict=True):
-        outputs[owner].append(outcome.outputs)
+        failed = windows[error.position]
+        index = next(i for i, text in enumerate(encoded) if failed in text.windows)
+        raise InferenceFailed(error.position, index=index) from error
+    of_window = dict(zip(windows, outcomes, strict=True))
+    outputs = [[of_window[window].outputs for window in text.windows] for text in encoded]
     return outputs, outcomes
 
 

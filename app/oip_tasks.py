@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from app.contract.heads import ClassHead, ScoreHead
+from app.contract.heads import ClassHead, NumberHead
 from app.contract.manifest import Manifest
 from app.errors import Fault, RequestError
 from app.inputs import validate
@@ -86,7 +86,7 @@ def to_outputs(manifest: Manifest, replies: Sequence[Any]) -> list[Output]:
         replies: those of /v1, one an input; JSON, whose form is that of the task.
     """
     n, head = len(replies), manifest.head
-    if isinstance(head, ScoreHead):
+    if isinstance(head, NumberHead):
         return [Output("score", "FP32", (n,), [score for (score,) in replies])]
     if isinstance(head, ClassHead):
         of_label = [{item["label"]: item["score"] for item in reply} for reply in replies]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.batch_policy import take_batch
 from app.contract.encoded_text import Arrays, Window
 from app.contract.errors import PackageError
-from app.contract.golden import BF16_TOLERANCE, read_golden, replay
+from app.contract.golden import read_golden, replay, tolerance_of
 from app.contract.pipeline import Package, check_outputs
 from app.errors import StartupError
 from app.openvino_session import OpenVinoSession
@@ -103,7 +103,9 @@ def measure(runs: Sequence[Callable[[], object]], *, rounds: int) -> list[float]
 def _open_openvino(package: Package, settings: Settings, *, threads: int) -> OpenVinoSession:
     session = OpenVinoSession(package.model_path, threads=threads)
     check_outputs(package.manifest, session.widths)
-    replay(package, session, tolerance=BF16_TOLERANCE if session.arithmetic else None)
+    arithmetic = session.arithmetic
+    tolerance = tolerance_of(package.head, arithmetic) if arithmetic else None
+    replay(package, session, tolerance=tolerance)
     _warm_up(package, session, settings)
     return session
 

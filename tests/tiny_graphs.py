@@ -19,6 +19,7 @@ from app.contract.heads import (
     ScoreHead,
     SpanHead,
     TagHead,
+    VectorHead,
 )
 
 TAGS = {
@@ -86,6 +87,9 @@ HEADS: dict[str, Head] = {
 }
 """Of the tiny package of each task; a word that is not in a head's table gets its first label."""
 
+VECTORS = VectorHead(width=len(_WORDS))
+"""Of a second model of sts: a text is the words in it, counted."""
+
 Table = NDArray[np.float32]
 
 _ALL = "int64[rows,length] input_ids, int64[rows,length] attention_mask"
@@ -146,6 +150,20 @@ def _draft(head: Head) -> _Draft:
                     "table": _table({word: word for word in _WORDS}, tuple(_WORDS), 1.0),
                     "tokens": tokens,
                     "labels": labels,
+                },
+            )
+        case VectorHead():
+            return _Draft(
+                f"tiny ({_ALL}) => (float[rows,{head.width}] vector) "
+                "{ words = Gather(table, input_ids)"
+                "  counts = ReduceSum<keepdims=0>(words, tokens)"
+                "  length = ReduceL2<axes=[1], keepdims=1>(counts)"
+                "  divisor = Max(length, tiny)"
+                "  vector = Div(counts, divisor) }",
+                {
+                    "table": _table({word: word for word in _WORDS}, tuple(_WORDS), 1.0),
+                    "tokens": tokens,
+                    "tiny": np.array([1e-6], np.float32),
                 },
             )
         case ParseHead():

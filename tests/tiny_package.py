@@ -46,6 +46,7 @@ GOLDEN_INPUTS: dict[str, list[Input]] = {
     "spans": GOLDEN_TEXTS,
     "classes": ["nu e bun, e rău", "bun și puțin", "Ion " * 20],
     "score": [Pair("Maria merge", "merge Maria"), Pair("Ion", "bun"), Pair("Ion " * 20, "Iași")],
+    "vector": [Pair("Maria merge", "merge Maria"), Pair("Ion", "Ion la"), Pair("Ion " * 20, "Ion")],
     "parse": ["trezește Ion mâine dimineață", ["plouă", "la", "Iași"]],
     "answer": [Pair("Cine merge?", "Maria Ionescu merge la Iași."), Pair("Unde?", "Ion " * 20)],
 }

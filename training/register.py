@@ -12,7 +12,7 @@ from pathlib import Path
 from app.contract.encoded_text import Input
 from app.contract.encoding import load_encoder
 from app.contract.errors import ContractError
-from app.contract.golden import FP32_TOLERANCE, INT8_TOLERANCE, read_golden, record, replay
+from app.contract.golden import read_golden, record, replay, tolerance_of
 from app.contract.manifest import (
     ALIASES,
     CARD,
@@ -170,7 +170,7 @@ def _assemble(draft: Draft, package: Path, golden_inputs: list[Input]) -> None:
     write_evaluation(package, draft.evaluation)
     manifest = _manifest(draft, int(package.name))
     run = onnx_runner(package / MODEL)
-    tolerance = INT8_TOLERANCE if manifest.precision == "int8" else FP32_TOLERANCE
+    tolerance = tolerance_of(manifest.head, manifest.precision)
     unfinished = Package(package, manifest, load_encoder(package, manifest))
     golden = record(unfinished, run, golden_inputs, tolerance=tolerance)
     (package / GOLDEN).write_text(golden.model_dump_json() + "\n", encoding="utf-8")

@@ -9,11 +9,10 @@ from app.contract.answers import find_answers
 from app.contract.decisions import decisions
 from app.contract.encoded_text import EncodedText, WindowOutputs
 from app.contract.errors import ContractError
-from app.contract.heads import AnswerHead, Head, ScoreHead
+from app.contract.heads import AnswerHead, Head, NumberHead, ScoreHead, VectorHead
 
 NO_CONFIDENCE = (
-    "a score head has no confidence, so its models cannot be part of a cascade; "
-    "ask the teacher itself"
+    "a score has no confidence, so its models cannot be part of a cascade; ask the teacher itself"
 )
 
 
@@ -39,7 +38,7 @@ def confidence(
         ContractError: see `check_confident`.
     """
     match head:
-        case ScoreHead():
+        case ScoreHead() | VectorHead():
             raise ContractError(NO_CONFIDENCE)
         case AnswerHead():
             scaled = [{name: a / temperature for name, a in out.items()} for out in outputs]
@@ -55,7 +54,7 @@ def check_confident(head: Head) -> None:
     Raises:
         ContractError: it puts out a number, which does not say how sure it is.
     """
-    if isinstance(head, ScoreHead):
+    if isinstance(head, NumberHead):
         raise ContractError(NO_CONFIDENCE)
 
 

@@ -13,10 +13,12 @@ from app.contract.heads import (
     AnswerHead,
     ClassHead,
     Head,
+    NumberHead,
     ParseHead,
     ScoreHead,
     SpanHead,
     TagHead,
+    VectorHead,
 )
 from app.contract.probabilities import sigmoid, softmax
 
@@ -106,7 +108,7 @@ def decode(head: Head, encoded: EncodedText, outputs: Sequence[WindowOutputs]) -
             return entities(encoded, decode_tags(encoded, outputs, head.labels))
         case ClassHead():
             return class_scores(head, outputs)
-        case ScoreHead():
+        case ScoreHead() | VectorHead():
             return similarity(head, outputs)
         case ParseHead():
             return parse(head, encoded, outputs)
@@ -223,10 +225,14 @@ def class_scores(
     return [ClassScore(head.labels[i], float(scores[i])) for i in order]
 
 
-def similarity(head: ScoreHead, outputs: Sequence[WindowOutputs]) -> float:
-    """How alike the texts of a pair mean, in [0, 1]."""
-    value = float(outputs[0]["logits"][0])
-    return (min(max(value, head.low), head.high) - head.low) / (head.high - head.low)
+def similarity(head: NumberHead, outputs: Sequence[WindowOutputs]) -> float:
+    """How alike the texts of a pair mean, in [0, 1]; opposite vectors are no more unlike than 0."""
+    if isinstance(head, ScoreHead):
+        value, low, high = float(outputs[0]["logits"][0]), head.low, head.high
+    else:
+        first, second = (output["vector"] for output in outputs)
+        value, low, high = float(first @ second), 0.0, 1.0
+    return (min(max(value, low), high) - low) / (high - low)
 
 
 def parse(head: ParseHead, encoded: EncodedText, outputs: Sequence[WindowOutputs]) -> Parse:

@@ -52,9 +52,11 @@ class Word(NamedTuple):
     first_token: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """One row of a batch.
+
+    Compared as an object: a text that occurs in several pairs, and is read apart, has one window.
 
     Attributes:
         input_ids: shape (length,), special tokens included.
@@ -83,9 +85,11 @@ class EncodedText:
     Attributes:
         text: the original; for a list of words, the words joined by one space; for a pair, the
             second text.
-        words: of `text`, in order, never overlapping.
-        spans: per subword of `text` its (start, end) in code points; None if it stands for none.
-        windows: at least one; together they cover all subwords unless `truncated`.
+        words: of `text`, in order, never overlapping; none of a pair that is read apart.
+        spans: per subword of `text` its (start, end) in code points; None if it stands for none;
+            nothing for a pair that is read apart.
+        windows: at least one; together they cover all subwords unless `truncated`. One for each
+            text of a pair that is read apart.
         truncated: whether subwords were cut off.
     """
 

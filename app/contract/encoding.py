@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.contract.heads import VectorHead
 from app.contract.manifest import TOKENIZER, Manifest
 from app.contract.tokenization import SubwordTokenizer
 
@@ -17,4 +18,5 @@ def load_encoder(package: Path, manifest: Manifest) -> SubwordTokenizer:
         max_tokens=manifest.encoder.max_tokens,
         stride=manifest.encoder.stride,
         pad_id=manifest.encoder.pad_id,
+        reads_apart=isinstance(manifest.head, VectorHead),
     )

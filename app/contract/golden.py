@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 from app.contract.decoding import Answer, decode
 from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
 from app.contract.errors import InputError, PackageError
+from app.contract.heads import Head, VectorHead
 from app.contract.manifest import GOLDEN
 from app.contract.pipeline import Package, Runner, check_outputs
 
@@ -28,7 +29,7 @@ SCORE_TOLERANCE = 1e-4
 
 
 class Tolerance(BaseModel):
-    """How far replayed outputs may lie from the recorded ones, in logits.
+    """How far replayed outputs may lie from the recorded ones.
 
     Attributes:
         max_abs: the largest single difference.
@@ -48,6 +49,19 @@ INT8_TOLERANCE = Tolerance(max_abs=2.5, mean_abs=0.25)
 
 BF16_TOLERANCE = Tolerance(max_abs=0.5, mean_abs=0.05)
 """An engine may run an fp32 graph in bf16, whose numbers have 8 bits instead of 24."""
+
+_TOLERANCES = {
+    "fp32": (FP32_TOLERANCE, Tolerance(max_abs=1e-3, mean_abs=1e-4)),
+    "int8": (INT8_TOLERANCE, Tolerance(max_abs=0.1, mean_abs=0.02)),
+    "bf16": (BF16_TOLERANCE, Tolerance(max_abs=0.02, mean_abs=0.004)),
+}
+"""Of logits, and of vectors of length 1: numbers of theirs are some 0.05 where there are 400."""
+
+
+def tolerance_of(head: Head, arithmetic: str) -> Tolerance:
+    """The tolerance for the outputs of a head in fp32, int8 or bf16."""
+    logits, vectors = _TOLERANCES[arithmetic]
+    return vectors if isinstance(head, VectorHead) else logits
 
 
 class GoldenPair(BaseModel):

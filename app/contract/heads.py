@@ -1,6 +1,6 @@
 """Heads: which outputs a graph has and what they stand for.
 
-Every task has one kind of head (`HEAD_OF_TASK`), so a package can be checked against its route.
+Every task has its kinds of head (`HEADS_OF_TASK`), so a package can be checked against its route.
 """
 
 import re
@@ -128,6 +128,25 @@ class ScoreHead(Part):
         return (Output("logits", 1, False),)
 
 
+class VectorHead(Part):
+    """A vector of length 1 for each text of a pair, read apart; the score is their cosine.
+
+    So a text that is compared with many is read once (a bi-encoder; Reimers and Gurevych 2019).
+
+    Attributes:
+        width: of a vector.
+    """
+
+    kind: Literal["vector"] = "vector"
+    long: ClassVar[LongInput] = "cut"
+    width: int = Field(ge=2)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Of the graph."""
+        return (Output("vector", self.width, False),)
+
+
 class ParseHead(Part):
     """One intent a text and one BIO tag a word: `intent_logits` and `slot_logits`.
 
@@ -172,18 +191,22 @@ class AnswerHead(Part):
 
 
 Head = Annotated[
-    TagHead | SpanHead | ClassHead | ScoreHead | ParseHead | AnswerHead,
+    TagHead | SpanHead | ClassHead | ScoreHead | VectorHead | ParseHead | AnswerHead,
     Field(discriminator="kind"),
 ]
-HEAD_OF_TASK = {
-    "tagging": "tags",
-    "ner": "spans",
-    "sentiment": "classes",
-    "sts": "score",
-    "dialect": "classes",
-    "parse": "parse",
-    "qa": "answer",
+NumberHead = ScoreHead | VectorHead
+"""Heads that answer with a number from 0 to 1."""
+
+HEADS_OF_TASK = {
+    "tagging": ("tags",),
+    "ner": ("spans",),
+    "sentiment": ("classes",),
+    "sts": ("score", "vector"),
+    "dialect": ("classes",),
+    "parse": ("parse",),
+    "qa": ("answer",),
 }
+"""Kinds whose answers a task's route can give."""
 
 
 def entity_types(tags: Sequence[str]) -> list[str]:

@@ -16,10 +16,12 @@ from app.contract.decisions import Decisions, decisions, label_sets
 from app.contract.decoding import similarity
 from app.contract.encoded_text import EncodedText, WindowOutputs
 from app.contract.errors import ContractError
-from app.contract.heads import AnswerHead, Head, ScoreHead
+from app.contract.heads import AnswerHead, Head, NumberHead, ScoreHead, VectorHead
 from app.contract.probabilities import softmax
 
 Probabilities = NDArray[np.floating]
+PlainHead = NumberHead | AnswerHead
+"""Heads without labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,13 @@ def check_comparable(student: Head, teacher: Head) -> None:
     Raises:
         ContractError: the heads differ in kind, or their labels in more than order.
     """
+    if isinstance(student, NumberHead) and isinstance(teacher, NumberHead):
+        return
     if student.kind != teacher.kind:
         raise ContractError(
             f"answers of kind {student.kind!r} cannot be compared with kind {teacher.kind!r}"
         )
-    if isinstance(student, ScoreHead | AnswerHead) or isinstance(teacher, ScoreHead | AnswerHead):
+    if isinstance(student, PlainHead) or isinstance(teacher, PlainHead):
         return
     own, other = label_sets(student), label_sets(teacher)
     for name in own.keys() | other.keys():
@@ -83,7 +87,7 @@ def compare(student: Reading, teacher: Reading) -> Loyalty:
     """
     check_comparable(student.head, teacher.head)
     match student.head, teacher.head:
-        case ScoreHead() as own, ScoreHead() as other:
+        case (ScoreHead() | VectorHead()) as own, (ScoreHead() | VectorHead()) as other:
             gap = similarity(own, student.outputs) - similarity(other, teacher.outputs)
             return Loyalty(1, regression=1 - abs(gap))
         case AnswerHead() as own, AnswerHead() as other:
@@ -108,9 +112,9 @@ def compare(student: Reading, teacher: Reading) -> Loyalty:
 
 def paired_decisions(student: Reading, teacher: Reading) -> list[tuple[Decisions, Decisions]]:
     """The decisions of both models, output by output; nothing for heads without labels."""
-    if isinstance(student.head, ScoreHead | AnswerHead):
+    if isinstance(student.head, PlainHead):
         return []
-    if isinstance(teacher.head, ScoreHead | AnswerHead):
+    if isinstance(teacher.head, PlainHead):
         return []
     own = decisions(student.head, student.encoded, student.outputs)
     other = decisions(teacher.head, teacher.encoded, teacher.outputs)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from app.contract.errors import PackageError
-from app.contract.heads import HEAD_OF_TASK, Head, Part
+from app.contract.heads import HEADS_OF_TASK, Head, NumberHead, Part
 
 CONTRACT_VERSION = 2
 MANIFEST = "manifest.json"
@@ -187,17 +187,18 @@ class Manifest(Part):
 
     @model_validator(mode="after")
     def _calibration_fits(self) -> "Manifest":
-        if self.calibration and self.head.kind == "score":
-            raise ValueError("calibration: a score head has no confidence")
+        if self.calibration and isinstance(self.head, NumberHead):
+            raise ValueError("calibration: a score has no confidence")
         if self.calibration and not self.calibration.teacher.startswith(f"{self.task}/"):
             raise ValueError(f"calibration.teacher: a model of {self.task} is needed")
         return self
 
     @model_validator(mode="after")
     def _head_fits_task(self) -> "Manifest":
-        if self.head.kind != HEAD_OF_TASK[self.task]:
+        kinds = HEADS_OF_TASK[self.task]
+        if self.head.kind not in kinds:
             raise ValueError(
-                f"head: {self.task} needs kind {HEAD_OF_TASK[self.task]!r}, got {self.head.kind!r}"
+                f"head: {self.task} needs kind {' or '.join(kinds)}, got {self.head.kind}"
             )
         return self
 

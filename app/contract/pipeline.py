@@ -111,17 +111,17 @@ def predict_outputs(
         Per input, in order: its encoding and the outputs of its windows.
     """
     encoded = encoder.encode(inputs, long=head.long)
-    windows = [(i, window) for i, text in enumerate(encoded) for window in text.windows]
-    by_length = sorted(range(len(windows)), key=lambda i: windows[i][1].num_tokens)
-    rows: dict[int, WindowOutputs] = {}
+    by_length = sorted(distinct_windows(encoded), key=lambda window: window.num_tokens)
+    rows: dict[Window, WindowOutputs] = {}
     for start in range(0, len(by_length), batch_size):
-        chosen = by_length[start : start + batch_size]
-        batch = [windows[i][1] for i in chosen]
-        rows |= zip(chosen, run_windows(batch, run, encoder=encoder, head=head), strict=True)
-    results: list[tuple[EncodedText, list[WindowOutputs]]] = [(e, []) for e in encoded]
-    for position, (owner, _) in enumerate(windows):
-        results[owner][1].append(rows[position])
-    return results
+        batch = by_length[start : start + batch_size]
+        rows |= zip(batch, run_windows(batch, run, encoder=encoder, head=head), strict=True)
+    return [(text, [rows[window] for window in text.windows]) for text in encoded]
+
+
+def distinct_windows(encoded: Sequence[EncodedText]) -> list[Window]:
+    """The windows of some inputs, in order; one that several inputs share, once."""
+    return list(dict.fromkeys(window for text in encoded for window in text.windows))
 
 
 def predict(package: Package, run: Runner, inputs: Sequence[Input]) -> list[Answer]:

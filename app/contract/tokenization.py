@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from app.contract.encoded_text import (
@@ -26,67 +25,23 @@ from app.contract.encoded_text import (
 )
 from app.contract.errors import InputError, PackageError
 from app.contract.normalization import NormalizedText, normalize
-
-Ids = NDArray[np.int64]
+from app.contract.template import Ids, Template
 
 MIN_ROOM = 2
 """Tokens of a pair's second text that a window shows at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """The special tokens around a text or a pair, and the segment (type id) of each part.
-
-    Attributes:
-        parts: ids before, between and after; a single text has nothing between.
-        types: segment of these parts, and of the first and the second text.
-    """
-
-    parts: tuple[Ids, Ids, Ids]
-    types: tuple[int, int, int, int, int]
-
-    @classmethod
-    def of(cls, probe: Encoding) -> "_Template":
-        """Read the template off an encoded probe."""
-        sequence = probe.sequence_ids
-        texts = [position for position, owner in enumerate(sequence) if owner is not None]
-        second = next((p for p in texts if sequence[p] == 1), None)
-        first_end = (texts[-1] if second is None else max(p for p in texts if p < second)) + 1
-        bounds = ((0, texts[0]), (first_end, second or first_end), (texts[-1] + 1, len(sequence)))
-        ids, types = np.asarray(probe.ids, np.int64), probe.type_ids
-
-        def type_of(start: int, end: int) -> int:
-            return types[start] if start < end else 0
-
-        return cls(
-            (ids[slice(*bounds[0])], ids[slice(*bounds[1])], ids[slice(*bounds[2])]),
-            (
-                *(type_of(*bound) for bound in bounds),
-                types[texts[0]],
-                types[second or texts[-1]],
-            ),
-        )
-
-    @property
-    def size(self) -> int:
-        """Number of special tokens."""
-        return sum(len(part) for part in self.parts)
-
-    def row(self, first: Ids, second: Ids) -> tuple[Ids, Ids]:
-        """Ids and segments of a row; for a single text `first` is empty and `second` the text."""
-        before, between, after = self.parts
-        chunks = (before, first, between, second, after)
-        before_type, between_type, after_type, first_type, second_type = self.types
-        types = (before_type, first_type, between_type, second_type, after_type)
-        lengths = [len(chunk) for chunk in chunks]
-        return np.concatenate(chunks), np.repeat(np.asarray(types, np.int64), lengths)
 
 
 class SubwordTokenizer:
     """A `tokenizer.json` with the contract's normalization in front."""
 
     def __init__(
-        self, tokenizer: Tokenizer, *, max_tokens: int, stride: int, pad_id: int = 0
+        self,
+        tokenizer: Tokenizer,
+        *,
+        max_tokens: int,
+        stride: int,
+        pad_id: int = 0,
+        reads_apart: bool = False,
     ) -> None:
         """Configure once; nothing is changed per call, so one instance serves many threads.
 
@@ -95,6 +50,7 @@ class SubwordTokenizer:
             max_tokens: longest window, special tokens included.
             stride: tokens that neighbouring windows share.
             pad_id: id that fills the shorter rows of a batch.
+            reads_apart: each text of a pair gets a window of its own.
 
         Raises:
             PackageError: the window leaves no room for text or for the stride.
@@ -104,9 +60,10 @@ class SubwordTokenizer:
         # A caller who writes "[SEP]" means these five characters.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
-        self._single = _Template.of(tokenizer.encode("a"))
-        self._paired = _Template.of(tokenizer.encode("a", "a"))
+        self._single = Template.of(tokenizer.encode("a"))
+        self._paired = Template.of(tokenizer.encode("a", "a"))
         self._pad_id = pad_id
+        self._reads_apart = reads_apart
         self.max_tokens = max_tokens
         self.stride = stride
         self.room = max_tokens - self._single.size
@@ -115,7 +72,13 @@ class SubwordTokenizer:
 
     @classmethod
     def from_file(
-        cls, path: Path, *, max_tokens: int, stride: int, pad_id: int = 0
+        cls,
+        path: Path,
+        *,
+        max_tokens: int,
+        stride: int,
+        pad_id: int = 0,
+        reads_apart: bool = False,
     ) -> "SubwordTokenizer":
         """Load `tokenizer.json`.
 
@@ -126,7 +89,13 @@ class SubwordTokenizer:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises plain Exception
             raise PackageError(f"{path.name} is not a tokenizer file ({error})") from error
-        return cls(tokenizer, max_tokens=max_tokens, stride=stride, pad_id=pad_id)
+        return cls(
+            tokenizer,
+            max_tokens=max_tokens,
+            stride=stride,
+            pad_id=pad_id,
+            reads_apart=reads_apart,
+        )
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
@@ -140,12 +109,13 @@ class SubwordTokenizer:
         stride: int | None = None,
         max_total_tokens: float = math.inf,
     ) -> list[EncodedText]:
-        """Encode inputs: each a text, the words of one, or a pair.
+        """Encode inputs, each a text, the words of one, or a pair; what repeats is read once.
 
         Args:
             inputs: one or more.
             long: what becomes of inputs longer than a window. In windows of a pair the first text
-                is repeated whole; a pair is cut where it is longest.
+                is repeated whole; a pair is cut where it is longest. Texts that are read apart have
+                one window each: long ones are cut, unless they are refused.
             stride: tokens shared by neighbouring windows, in [0, room); the package's by default.
             max_total_tokens: bound of all windows together; none is made beyond it.
 
@@ -158,29 +128,35 @@ class SubwordTokenizer:
             raise InputError(
                 "invalid_parameter", f"stride must be in [0, {self.room}), got {stride}"
             )
-        normalized = [normalize(text) for text in _texts(inputs)]
+        texts = list(dict.fromkeys(_texts(inputs)))
+        normalized = [normalize(text) for text in texts]
         # `encode_batch`, even for one text: it releases the GIL, `encode` does not.
-        encodings = iter(
-            self._tokenizer.encode_batch([n.text for n in normalized], add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch(
+            [n.text for n in normalized], add_special_tokens=False
         )
-        texts = iter(normalized)
-        encoded = []
+        read = dict(zip(texts, zip(normalized, encodings, strict=True), strict=True))
+        encoded: list[EncodedText] = []
+        windows: set[Window] = set()
+        apart: dict[str, tuple[tuple[Window, ...], bool]] = {}
         for index, given in enumerate(inputs):
-            first = None
-            if isinstance(given, Pair):
-                first, _ = next(encodings), next(texts)
-            second = next(encodings)
+            first = read[given.first][1] if isinstance(given, Pair) else None
+            text, second = read[given.second if isinstance(given, Pair) else _joined(given)]
             # Not their truth: an encoding without subwords is false.
             if not second.ids or (first is not None and not first.ids):
                 part = given.names[not second.ids] if isinstance(given, Pair) else None
                 message = f"the {part or 'text'} has no readable character"
                 raise InputError("empty_text", message, index=index, part=part)
-            one = _Input(given, next(texts), second, first)
+            one = _Input(given, text, second, first)
             try:
-                encoded.append(one.encode(self, long, stride, max_total_tokens))
+                if first is not None and self._reads_apart:
+                    encoded.append(one.encode_apart(self, long, max_total_tokens, apart))
+                else:
+                    encoded.append(one.encode(self, long, stride, max_total_tokens))
             except InputError as error:
                 raise InputError(error.code, str(error), index=index, part=error.part) from error
-            max_total_tokens -= sum(window.num_tokens for window in encoded[-1].windows)
+            new = {*encoded[-1].windows} - windows
+            windows |= new
+            max_total_tokens -= sum(window.num_tokens for window in new)
         return encoded
 
     def collate(self, windows: Sequence[Window]) -> Arrays:
@@ -270,6 +246,28 @@ class _Input:
         else:
             words = _given_words(self.given, spans)
         return EncodedText(original, words, spans, windows, truncated)
+
+    def encode_apart(
+        self,
+        tokenizer: SubwordTokenizer,
+        long: LongInput,
+        max_total_tokens: float,
+        made: dict[str, tuple[tuple[Window, ...], bool]],
+    ) -> EncodedText:
+        """Each text of a pair by itself; `made` is what was read so far, by text."""
+        pair, first = self.given, self.first
+        assert isinstance(pair, Pair)
+        assert first is not None
+        texts = ((pair.first, first), (pair.second, self.encoding))
+        for name, (text, encoding) in zip(pair.names, texts, strict=True):
+            if text not in made:
+                ids = np.asarray(encoding.ids, np.int64)
+                try:
+                    made[text] = tokenizer.windows_of(None, ids, long, 0, max_total_tokens)
+                except InputError as error:
+                    raise InputError(error.code, str(error), part=name) from error
+        (one, one_cut), (other, other_cut) = made[pair.first], made[pair.second]
+        return EncodedText(pair.second, (), (), one + other, one_cut or other_cut)
 
 
 def collate(windows: Sequence[Window], *, pad_id: int) -> Arrays:

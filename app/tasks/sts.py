@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter, WithJsonSchema
 
 from app.contract.decoding import similarity
 from app.contract.encoded_text import EncodedText, LongInput, Pair, WindowOutputs
-from app.contract.heads import ScoreHead
+from app.contract.heads import NumberHead
 from app.contract.manifest import Manifest
 from app.errors import Fault, RequestError, shown
 from app.inputs import InputLimits, Reading, check_chars, kind_of
@@ -156,7 +156,7 @@ def _stride(_: StsParameters) -> None:
 
 def _decoder(manifest: Manifest, _: StsParameters) -> Decode:
     head = manifest.head
-    assert isinstance(head, ScoreHead)
+    assert isinstance(head, NumberHead)
 
     def decode(_: EncodedText, outputs: Sequence[WindowOutputs]) -> float:
         return round(similarity(head, outputs), SCORE_DECIMALS)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app import shadow
-from app.contract.heads import HEAD_OF_TASK
+from app.contract.heads import HEADS_OF_TASK
 from app.contract.loyalty import Loyalty
 from app.contract.manifest import MANIFEST, MODEL
 from app.logs import JsonFormatter
@@ -168,7 +168,7 @@ class TestGauges:
         expected = {
             "score": {"regression_mae": 0},
             "answer": {"label_ratio": 1},
-        }.get(HEAD_OF_TASK[task], {"label_ratio": 1, "probability_ratio": 1})
+        }.get(HEADS_OF_TASK[task][0], {"label_ratio": 1, "probability_ratio": 1})
         example, _ = next(iter(TASKS[task].examples.values()))
 
         async with serving(tasks_store, **ALL) as api:

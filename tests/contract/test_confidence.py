@@ -82,7 +82,7 @@ def test_a_word_that_was_not_read_takes_no_part() -> None:
 
 
 def test_a_score_has_no_confidence() -> None:
-    with pytest.raises(ContractError, match="a score head has no confidence"):
+    with pytest.raises(ContractError, match="a score has no confidence"):
         confidence(ScoreHead(), spaced(1), [{"logits": np.zeros(1, np.float32)}], 1.0)
 
 

@@ -122,7 +122,7 @@ def test_written_and_read_manifests_are_equal(
                 "head": {"kind": "score"},
                 "calibration": calibration(teacher="sts/teacher:1"),
             },
-            r"calibration: a score head has no confidence",
+            r"calibration: a score has no confidence",
         ),
     ],
 )

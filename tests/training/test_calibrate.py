@@ -202,7 +202,7 @@ def test_too_little_to_halve_is_refused() -> None:
 def test_scores_have_no_cascade(package: Path) -> None:
     head = ScoreHead()
 
-    with pytest.raises(ContractError, match="a score head has no confidence"):
+    with pytest.raises(ContractError, match="a score has no confidence"):
         calibrate(model(package, head=head), model(package, head=head), sentences(), 0.9)
 
 
