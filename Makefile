@@ -9,7 +9,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training lint format types check load bench bench-peers bench-overload bench-long bench-startup soak constraints clean
+.PHONY: help serve test test-serving test-training lint format types check load bench bench-encode bench-peers bench-overload bench-long bench-startup soak constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ load: $(LOAD)/.ready ## Load the service with teacher and student in turn and wr
 
 bench: $(LOAD)/.ready ## Time teacher and student in process, without HTTP, and write loadtests/RESULTS.md.
 	$(LOAD)/bin/python -m loadtests.bench_session
+
+bench-encode: $(LOAD)/.ready ## Time hashed words against subwords and write loadtests/RESULTS.md.
+	$(LOAD)/bin/python -m loadtests.bench_encode
 
 bench-peers: $(LOAD)/.ready ## Put the same model behind other servers (installed in .venv-peers/) and write loadtests/RESULTS.md; 15 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_peers

@@ -164,6 +164,7 @@ def _traffic(package: Package, settings: Settings) -> list[list[Window]]:
 def _warm_up(package: Package, session: Session, settings: Settings) -> None:
     warm_up(
         session,
+        package.encoder.blank,
         max_tokens=package.manifest.encoder.max_tokens,
         max_batch_tokens=settings.max_batch_tokens,
         max_batch_items=settings.max_batch_items,

@@ -1,7 +1,7 @@
 """ONNX sessions: options, provider, inputs, warm-up. The only import of onnxruntime."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -148,9 +148,23 @@ class OnnxSession:
         return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
 
 
-def warm_up(run: Runner, *, max_tokens: int, max_batch_tokens: int, max_batch_items: int) -> None:
-    """Run the batch shapes of traffic once, so that no request pays for first allocations."""
+def warm_up(
+    run: Runner,
+    blank: Callable[[int, int], Arrays],
+    *,
+    max_tokens: int,
+    max_batch_tokens: int,
+    max_batch_items: int,
+) -> None:
+    """Run the batch shapes of traffic once, so that no request pays for first allocations.
+
+    Args:
+        run: the graph.
+        blank: rows and their length -> a batch of that shape.
+        max_tokens: longest window.
+        max_batch_tokens: of a batch, padding included.
+        max_batch_items: windows of a batch.
+    """
     for length in {*(n for n in WARM_UP_LENGTHS if n < max_tokens), max_tokens}:
         for rows in {1, max(1, min(max_batch_items, max_batch_tokens // length))}:
-            ones = np.ones((rows, length), np.int64)
-            run({"input_ids": ones, "attention_mask": ones, "token_type_ids": 0 * ones})
+            run(blank(rows, length))

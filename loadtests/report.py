@@ -37,6 +37,7 @@ def write_report() -> str:
 
 SECTIONS = {
     "ner": sections.service_section,
+    "encode": sections.encode_section,
     "session": sections.session_section,
     "peers": sections.peers_section,
     "overload": sections.overload_section,

@@ -46,6 +46,34 @@ def service_section(result: dict[str, Any]) -> str:
     )
 
 
+def encode_section(result: dict[str, Any]) -> str:
+    rows = [
+        [
+            row["encoder"],
+            row["batch_size"],
+            row["tokens"],
+            f"{1e6 * row['seconds'] / row['tokens']:.2f}",
+            f"{1e6 * row['seconds'] / result['words']:.2f}",
+            f"{1e6 * row['seconds'] / result['texts']:.1f}",
+        ]
+        for row in result["rows"]
+    ]
+    alone = result["projection_alone"]
+    columns = ["encoder", "batch", "tokens", "µs/token", "µs/word", "µs/text"]
+    return "\n".join(
+        [
+            "## Texts to arrays: hashed words and subwords\n",
+            f"CPU time of encoding and padding {result['texts']} texts "
+            f"({result['words']} words between spaces), the fastest of {result['repetitions']} "
+            "passes, the cache of words warm.\n",
+            table(columns, rows),
+            "Cutting into words and projecting them alone take "
+            f"{1e6 * alone['seconds'] / alone['tokens']:.2f} µs a token.\n",
+            provenance(result["environment"]),
+        ]
+    )
+
+
 def session_section(result: dict[str, Any]) -> str:
     rows = [
         [

@@ -20,6 +20,7 @@ FIRST_PARTY = {
     "app/contract/": ("app.contract",),
     "app/": ("app",),
     "training/": ("training", "app.contract"),
+    "loadtests/bench_encode.py": ("loadtests", "app.contract"),
     "loadtests/": ("loadtests",),
 }
 CONTRACT_LIBRARIES = {"numpy", "tokenizers", "pydantic"}

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from app.contract.decoding import Entity, decode_tags, entities, similarity, word_logits
 from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
+from app.contract.encoding import Encoder
 from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
 from app.contract.manifest import Score
 from app.contract.pipeline import Package, Runner, predict_outputs
 from app.contract.probabilities import softmax
-from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
 from training.errors import StepError
 from training.loyalty import label_loyalty, probability_loyalty, regression_loyalty
@@ -29,7 +29,7 @@ Record = dict[str, Any]
 class Engine:
     """Something that can be measured: an encoder, a runner and the head of its outputs."""
 
-    encoder: SubwordTokenizer
+    encoder: Encoder
     run: Runner
     head: Head
 

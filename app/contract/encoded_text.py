@@ -59,14 +59,15 @@ class Window:
     Compared as an object: a text that occurs in several pairs, and is read apart, has one window.
 
     Attributes:
-        input_ids: shape (length,), special tokens included.
+        input_ids: int64, shape (length,), special tokens included; where words are projected, their
+            features, uint8, shape (length, bytes).
         type_ids: segment of each token, shape (length,).
         offset: index in the text's subwords of the window's first subword.
         prefix: number of tokens before that first subword.
         size: number of the text's subwords in the window.
     """
 
-    input_ids: NDArray[np.int64]
+    input_ids: NDArray[np.int64] | NDArray[np.uint8]
     type_ids: NDArray[np.int64]
     offset: int
     prefix: int

@@ -10,15 +10,23 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from app.contract.errors import PackageError
 from app.contract.heads import HEADS_OF_TASK, Head, NumberHead, Part
+from app.contract.projection import MAX_FEATURES
 
 CONTRACT_VERSION = 2
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
+LEXICON = "lexicon.json"
 GOLDEN = "golden.json"
 EVALUATION = "eval.json"
 CARD = "README.md"
@@ -63,6 +71,30 @@ class SubwordEncoder(Part):
     max_tokens: int = Field(ge=8, le=8192)
     stride: int = Field(ge=0)
     pad_id: int = Field(ge=0)
+
+
+class ProjectionWords(Part):
+    """Words become hashed features (app.contract.projection).
+
+    Scripts without spaces are cut into words by the package's `lexicon.json`.
+
+    Attributes:
+        features: of each word.
+        case: whether two of them tell capitals.
+        max_tokens: longest window, in words.
+        stride: words that neighbouring windows of a long text share.
+    """
+
+    kind: Literal["projection"] = "projection"
+    features: int = Field(ge=64, le=MAX_FEATURES, multiple_of=64)
+    case: bool
+    max_tokens: int = Field(ge=8, le=8192)
+    stride: int = Field(ge=0)
+
+
+Encoding = Annotated[SubwordEncoder | ProjectionWords, Field(discriminator="kind")]
+READ_PAIRS = ("score", "vector", "answer")
+"""Heads whose inputs are pairs; only subwords have a way to tell the two texts apart."""
 
 
 def _is_share(score: Score) -> Score:
@@ -156,7 +188,7 @@ class Manifest(Part):
     weights: Literal["fp32", "fp16", "int8"]
     parameters: int = Field(ge=1)
     opset: int = Field(ge=1)
-    encoder: SubwordEncoder
+    encoder: Encoding
     head: Head
     quality: dict[str, Score]
     loyalty: dict[str, Score]
@@ -191,6 +223,12 @@ class Manifest(Part):
             raise ValueError("calibration: a score has no confidence")
         if self.calibration and not self.calibration.teacher.startswith(f"{self.task}/"):
             raise ValueError(f"calibration.teacher: a model of {self.task} is needed")
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_fits_head(self) -> "Manifest":
+        if self.encoder.kind == "projection" and self.head.kind in READ_PAIRS:
+            raise ValueError(f"encoder: projected words cannot feed a head of {self.head.kind!r}")
         return self
 
     @model_validator(mode="after")

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from app.contract.decoding import Answer, decode
 from app.contract.encoded_text import Arrays, EncodedText, Input, Window, WindowOutputs
-from app.contract.encoding import load_encoder
+from app.contract.encoding import Encoder, load_encoder
 from app.contract.errors import PackageError
 from app.contract.heads import Head
 from app.contract.manifest import MODEL, Manifest, read_manifest, verify_files
-from app.contract.tokenization import SubwordTokenizer
 
 Outputs = Mapping[str, NDArray[np.generic]]
 Runner = Callable[[Arrays], Outputs]
@@ -26,7 +25,7 @@ class Package:
 
     path: Path
     manifest: Manifest
-    encoder: SubwordTokenizer
+    encoder: Encoder
 
     @classmethod
     def load(cls, path: Path) -> "Package":
@@ -55,7 +54,7 @@ class Package:
 
 
 def run_windows(
-    windows: Sequence[Window], run: Runner, *, encoder: SubwordTokenizer, head: Head
+    windows: Sequence[Window], run: Runner, *, encoder: Encoder, head: Head
 ) -> list[WindowOutputs]:
     """Run one padded batch.
 
@@ -98,7 +97,7 @@ def check_outputs(manifest: Manifest, widths: Mapping[str, int | None]) -> None:
 
 
 def predict_outputs(
-    encoder: SubwordTokenizer,
+    encoder: Encoder,
     head: Head,
     run: Runner,
     inputs: Sequence[Input],

@@ -26,6 +26,7 @@ from app.contract.encoded_text import (
 from app.contract.errors import InputError, PackageError
 from app.contract.normalization import NormalizedText, normalize
 from app.contract.template import Ids, Template
+from app.contract.windows import check_stride, window_starts
 
 MIN_ROOM = 2
 """Tokens of a pair's second text that a window shows at least."""
@@ -97,6 +98,12 @@ class SubwordTokenizer:
             reads_apart=reads_apart,
         )
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """Section `encoder` of the manifest."""
+        sizes = {"max_tokens": self.max_tokens, "stride": self.stride}
+        return {"kind": "subword", **sizes, "pad_id": self._pad_id}
+
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
         self._tokenizer.save(str(path))
@@ -124,10 +131,7 @@ class SubwordTokenizer:
                 that is too long, too much altogether, or a stride out of bounds.
         """
         stride = self.stride if stride is None else stride
-        if not 0 <= stride < self.room:
-            raise InputError(
-                "invalid_parameter", f"stride must be in [0, {self.room}), got {stride}"
-            )
+        check_stride(stride, self.room)
         texts = list(dict.fromkeys(_texts(inputs)))
         normalized = [normalize(text) for text in texts]
         # `encode_batch`, even for one text: it releases the GIL, `encode` does not.
@@ -140,7 +144,7 @@ class SubwordTokenizer:
         apart: dict[str, tuple[tuple[Window, ...], bool]] = {}
         for index, given in enumerate(inputs):
             first = read[given.first][1] if isinstance(given, Pair) else None
-            text, second = read[given.second if isinstance(given, Pair) else _joined(given)]
+            text, second = read[given.second if isinstance(given, Pair) else joined(given)]
             # Not their truth: an encoding without subwords is false.
             if not second.ids or (first is not None and not first.ids):
                 part = given.names[not second.ids] if isinstance(given, Pair) else None
@@ -162,6 +166,11 @@ class SubwordTokenizer:
     def collate(self, windows: Sequence[Window]) -> Arrays:
         """Pad windows into one batch; see `collate`."""
         return collate(windows, pad_id=self._pad_id)
+
+    def blank(self, rows: int, length: int) -> Arrays:
+        """A batch of this shape without a text in it."""
+        ones = np.ones((rows, length), np.int64)
+        return {"input_ids": ones, "attention_mask": ones, "token_type_ids": 0 * ones}
 
     def refuse_long_first(self, pair: Pair, first: Ids, second: Ids) -> None:
         """Refuse a first text that leaves no room for windows of the second.
@@ -189,26 +198,20 @@ class SubwordTokenizer:
         fixed = template.size + len(first)
         room = self.max_tokens - fixed
         too_long = len(second) > room
-        if too_long and long == "refuse":
-            message = (
-                f"the input has {len(first) + len(second)} tokens, at most {room + len(first)}"
-            )
-            raise InputError("text_too_long", f"{message} are read; shorten it or set truncate")
+        # A long question leaves little room: then windows share at most half of it.
+        stride = min(stride, room // 2) if template is self._paired else stride
+        starts = window_starts(
+            len(second),
+            room,
+            long=long,
+            stride=stride,
+            max_total_tokens=max_total_tokens,
+            special=template.size,
+            repeated=len(first),
+        )
         if long == "cut":
             first, second = _cut(first, second, self.max_tokens - template.size)
-            starts = range(1)
             room = len(second)
-        else:
-            # A long question leaves little room: then windows share at most half of it.
-            stride = min(stride, room // 2) if template is self._paired else stride
-            starts = range(0, max(1, len(second) - stride), room - stride)
-            total = len(second) + (len(starts) - 1) * stride + len(starts) * fixed
-            if total > max_total_tokens:
-                message = (
-                    f"the input makes {len(starts)} windows with {total} tokens, "
-                    f"{max_total_tokens:.0f} of those that one request may have are left; send less"
-                )
-                raise InputError("request_too_long", message)
         prefix = len(template.parts[0]) + len(first) + len(template.parts[1])
         windows = []
         for start in starts:
@@ -239,12 +242,12 @@ class _Input:
         if isinstance(self.given, Pair) and first is not None and long == "windows":
             tokenizer.refuse_long_first(self.given, first, second)
         windows, truncated = tokenizer.windows_of(first, second, long, stride, max_total_tokens)
-        original = self.given.second if isinstance(self.given, Pair) else _joined(self.given)
+        original = self.given.second if isinstance(self.given, Pair) else joined(self.given)
         spans = _original_spans(original, self.text, self.encoding.offsets)
         if isinstance(self.given, str | Pair):
             words = _pre_tokens(spans, self.encoding.word_ids)
         else:
-            words = _given_words(self.given, spans)
+            words = given_words(self.given, spans)
         return EncodedText(original, words, spans, windows, truncated)
 
     def encode_apart(
@@ -287,7 +290,8 @@ def collate(windows: Sequence[Window], *, pad_id: int) -> Arrays:
     return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": type_ids}
 
 
-def _joined(text: Text) -> str:
+def joined(text: Text) -> str:
+    """A text as it is; words with a space between."""
     return text if isinstance(text, str) else " ".join(text)
 
 
@@ -295,7 +299,7 @@ def _texts(inputs: Sequence[Input]) -> list[str]:
     """Every text of the inputs, a pair as two."""
     texts = []
     for given in inputs:
-        texts += [given.first, given.second] if isinstance(given, Pair) else [_joined(given)]
+        texts += [given.first, given.second] if isinstance(given, Pair) else [joined(given)]
     return texts
 
 
@@ -350,8 +354,13 @@ def _pre_tokens(
     return tuple(words)
 
 
-def _given_words(words: Sequence[str], spans: Sequence[tuple[int, int] | None]) -> tuple[Word, ...]:
-    """A word is read off the first subword that overlaps it."""
+def given_words(words: Sequence[str], spans: Sequence[tuple[int, int] | None]) -> tuple[Word, ...]:
+    """Words that the caller cut: each is read off the first token that overlaps it.
+
+    Args:
+        words: not joined yet.
+        spans: of the tokens, in code points of the joined words.
+    """
     placed: list[Word] = []
     start = token = 0
     for word in words:

@@ -16,6 +16,8 @@ from app.contract.manifest import (
     write_manifest,
 )
 
+PROJECTION = {"kind": "projection", "features": 128, "case": True, "max_tokens": 16, "stride": 4}
+
 
 def content(**changes: object) -> dict[str, object]:
     fields: dict[str, object] = {
@@ -124,6 +126,12 @@ def test_written_and_read_manifests_are_equal(
             },
             r"calibration: a score has no confidence",
         ),
+        (
+            {"encoder": PROJECTION, "task": "sts", "head": {"kind": "score"}},
+            r"encoder: projected words cannot feed a head of 'score'",
+        ),
+        ({"encoder": PROJECTION | {"features": 100}}, r"encoder.projection.features: .*multiple"),
+        ({"encoder": {"kind": "bytes"}}, r"encoder: Input tag 'bytes'"),
     ],
 )
 def test_a_bad_manifest_is_refused_with_what_is_wrong(
