@@ -100,13 +100,16 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from training.compare import compare, markdown, newest_packages, write_comparison
+    from training.compare import compare, newest_packages
+    from training.comparison_report import markdown, write_comparison
 
-    tasks = compare(options.packages or newest_packages(options.store))
+    runs = compare(options.packages or newest_packages(options.store))
+    if not runs:
+        raise TrainingError(f"{options.store}: no package to compare; `run` a recipe first")
     if options.output is None:
-        sys.stdout.write(markdown(tasks))
+        sys.stdout.write(markdown(runs))
     else:
-        _print({"files": [str(path) for path in write_comparison(options.output, tasks)]})
+        _print({"files": [str(path) for path in write_comparison(options.output, runs)]})
     return 0
 
 
@@ -185,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         "packages", nargs="*", type=Path, help="model_store/TASK/MODEL/VERSION; all if none"
     )
     compare.add_argument("--store", type=Path, default=Path("model_store"), help="model store")
-    compare.add_argument("--output", type=Path, help="folder for Markdown, JSON and pictures")
+    compare.add_argument("--output", type=Path, help="folder for report.md, report.json, pictures")
     compare.set_defaults(command=_compare)
     return parser
 

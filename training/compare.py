@@ -1,24 +1,67 @@
-"""Teachers and students of every task side by side: Markdown, JSON and pictures.
+"""Teachers and students of every task side by side, from the records of registered packages.
 
-Read from the evaluation records of registered packages. A record holds every model of its run, in
-fp32 and as served, timed in turn on one machine.
+A record (`eval.json`) holds every model of its run, in fp32 and as served, measured on one split
+and timed in turn on one machine. So a run is the unit of comparison: packages of one run share a
+table, and speed is told against the first teacher of the same run.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import matplotlib
 
 from app.contract.errors import ContractError
 from app.contract.manifest import EVALUATION, MANIFEST, Manifest, read_manifest
 from training.errors import StepError
 from training.evaluate import Record
-from training.files import write_text
-from training.published import PUBLISHED, ROMANIAN, WHY_NOT_COMPARABLE
 
-matplotlib.use("Agg")
-BATCHES = ("1", "32")
+FP32 = "-fp32"
+MEASURED = ("bytes", "quality", "speed")
+"""What two records of one measurement have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model in one precision.
+
+    Attributes:
+        name: `<task>/<model>:<version>` of a package, else the model's name in the recipe.
+        kind: teachers teach, students are taught.
+        weights: as stored.
+        parameters: None in records that do not say.
+        bytes: of the graph.
+        quality: measure -> score: value, low, high, n.
+        loyalty: teacher -> measure -> score; a teacher in fp32 is loyal to itself as served.
+        speed: batch size -> texts_per_second, milliseconds, ratio to the run's first row.
+    """
+
+    name: str
+    kind: str
+    weights: str
+    parameters: int | None
+    bytes: int
+    quality: Record
+    loyalty: dict[str, Record]
+    speed: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was measured together.
+
+    Attributes:
+        task: of all its models.
+        dataset: corpus, split and size.
+        hardware: that it ran on.
+        commit: of the code.
+        rows: in the order they were measured, the first teacher's fp32 first.
+    """
+
+    task: str
+    dataset: Record
+    hardware: str
+    commit: str
+    rows: list[Row]
 
 
 def newest_packages(store: Path) -> list[Path]:
@@ -31,49 +74,19 @@ def newest_packages(store: Path) -> list[Path]:
     return [home / str(version) for home, version in sorted(newest.items())]
 
 
-def compare(packages: Sequence[Path]) -> Record:
-    """Task -> model -> its record: quality, loyalty, parameters, bytes, speed, dataset, hardware.
-
-    A package's row carries its name; the other models of its run (fp32, or not registered) are
-    named as in the recipe.
+def compare(packages: Sequence[Path]) -> list[Run]:
+    """The runs that packages come from, by task; a run has all its models, registered or not.
 
     Raises:
         StepError: a folder is not a package.
     """
-    tasks: dict[str, dict[str, Record]] = {}
+    together: dict[str, list[tuple[Manifest, Record]]] = {}
     for package in packages:
         manifest, evaluation = _read(package)
-        rows = tasks.setdefault(manifest.task, {})
-        rows[manifest.name] = _row(evaluation, evaluation) | {
-            "parameters": manifest.parameters,
-            "precision": manifest.precision,
-        }
-        served = {path.parent.name for path in packages}
-        for name, engine in evaluation.get("compared", {}).items():
-            if name not in served:
-                rows.setdefault(name, _row(engine, evaluation))
-    return {task: dict(sorted(rows.items(), key=_by_speed)) for task, rows in tasks.items()}
-
-
-def markdown(tasks: Record) -> str:
-    """A table a task, the paper's rows below it."""
-    parts = []
-    for task, rows in sorted(tasks.items()):
-        dataset = next(iter(rows.values()))["dataset"]
-        parts.append(f"## {task}: {dataset['corpus']} {dataset['split']}\n\n{_table(rows)}")
-        if task in PUBLISHED:
-            parts.append(_published(task))
-    return "\n\n".join(parts) + "\n"
-
-
-def write_comparison(folder: Path, tasks: Record) -> list[Path]:
-    """Write `comparison.md`, `comparison.json` and `comparison.png`; returns them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"comparison.{kind}" for kind in ("md", "json", "png")]
-    write_text(files[0], f"# Teachers and students\n\n![]({files[2].name})\n\n{markdown(tasks)}")
-    write_text(files[1], json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
-    _plot(files[2], tasks)
-    return files
+        engines = _engines(manifest, evaluation)
+        same_run = json.dumps([manifest.task, engines], sort_keys=True)
+        together.setdefault(same_run, []).append((manifest, evaluation))
+    return sorted((_run(members) for members in together.values()), key=lambda run: run.task)
 
 
 def _read(package: Path) -> tuple[Manifest, Record]:
@@ -84,83 +97,58 @@ def _read(package: Path) -> tuple[Manifest, Record]:
         raise StepError(f"{package}: {error}") from error
 
 
-def _row(scores: Record, evaluation: Record) -> Record:
-    own = {key: scores[key] for key in ("quality", "loyalty", "bytes", "speed")}
-    optional = {key: scores[key] for key in ("parameters",) if key in scores}
-    return own | optional | {key: evaluation[key] for key in ("dataset", "hardware")}
+def _engines(manifest: Manifest, evaluation: Record) -> Record:
+    """Every model of a record; a record of one model has that one."""
+    own = {key: evaluation[key] for key in (*MEASURED, "loyalty")}
+    return evaluation.get("compared") or {manifest.model: own}
 
 
-def _by_speed(row: tuple[str, Record]) -> tuple[float, str]:
-    return row[1]["speed"]["32"]["ratio"], row[0]
-
-
-def _table(rows: Mapping[str, Record]) -> str:
-    scores = list(dict.fromkeys(m for row in rows.values() for m in row["quality"]))
-    loyalties = list(dict.fromkeys(m for row in rows.values() for m in row["loyalty"]))
-    speeds = [f"texts/s at {size} (x slowest)" for size in BATCHES]
-    columns = ["model", *scores, *loyalties, "parameters", "bytes", *speeds]
-    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
-    slowest = {
-        size: min(row["speed"][size]["texts_per_second"] for row in rows.values())
-        for size in BATCHES
+def _run(members: Sequence[tuple[Manifest, Record]]) -> Run:
+    first, evaluation = members[0]
+    engines = _engines(first, evaluation)
+    # A package may have another name than the model that it was measured as.
+    registered = {
+        name: manifest
+        for manifest, own in members
+        for name, engine in engines.items()
+        if all(engine[key] == own[key] for key in MEASURED)
     }
-    for name, row in rows.items():
-        measured = [row["quality"].get(m) for m in scores] + [
-            row["loyalty"].get(m) for m in loyalties
-        ]
-        per_second = {size: row["speed"][size]["texts_per_second"] for size in BATCHES}
-        cells = [
-            name,
-            *(_score(score) if score else "" for score in measured),
-            f"{row['parameters']:,}" if "parameters" in row else "",
-            f"{row['bytes']:,}",
-            *(
-                f"{per_second[size]:.0f} ({per_second[size] / slowest[size]:.2f}x)"
-                for size in BATCHES
-            ),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    hardware = dict.fromkeys(row["hardware"] for row in rows.values())
-    return "\n".join([*lines, "", f"One thread on {'; '.join(hardware)}."])
-
-
-def _score(score: Mapping[str, float]) -> str:
-    return f"{score['value']:.4f} ({score['low']:.4f} to {score['high']:.4f}; n {score['n']:.0f})"
-
-
-def _published(task: str) -> str:
-    rows = PUBLISHED[task]
-    measures = list(rows[0].scores)
-    lines = [f"| published | {' | '.join(measures)} |", "| --- " * (1 + len(measures)) + "|"]
-    lines += [
-        f"| {row.model} | {' | '.join(f'{row.scores[m]:.4f}' for m in measures)} |" for row in rows
-    ]
-    return "\n".join([*lines, "", f"{ROMANIAN}. Not comparable: {WHY_NOT_COMPARABLE[task]}."])
-
-
-def _plot(path: Path, tasks: Record) -> None:
-    """For each task loyalty against speed, and score against size."""
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        len(tasks), 2, figsize=(12, 4 * len(tasks)), layout="constrained", squeeze=False
+    return Run(
+        first.task,
+        evaluation["dataset"],
+        evaluation["hardware"],
+        evaluation["commit"],
+        [_row(name, engine, engines, registered) for name, engine in engines.items()],
     )
-    for (loyal, sized), (task, rows) in zip(axes, sorted(tasks.items()), strict=True):
-        for name, row in rows.items():
-            quality = next(iter(row["quality"].values()))["value"]
-            agreement = next(iter(row["loyalty"].values()), {"value": 1.0})["value"]
-            speed = row["speed"]["32"]["texts_per_second"]
-            for axis, point in (
-                (loyal, (speed, agreement)),
-                (sized, (row["bytes"] / 1e6, quality)),
-            ):
-                axis.scatter(*point)
-                axis.annotate(name, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
-        first = next(iter(rows.values()))
-        measure = next(iter(next((r["loyalty"] for r in rows.values() if r["loyalty"]), {"": 0})))
-        loyal.set(title=task, xlabel="texts/s, batch 32, one thread", ylabel=measure or "loyalty")
-        sized.set(title=task, xlabel="file, MB", ylabel=next(iter(first["quality"])))
-        for axis in (loyal, sized):
-            axis.margins(0.25)
-    figure.savefig(path, dpi=100)
-    pyplot.close(figure)
+
+
+def _row(name: str, engine: Record, engines: Record, registered: dict[str, Manifest]) -> Row:
+    model = name.removesuffix(FP32)
+    is_teacher = not engines.get(model, engine)["loyalty"]
+    package = registered.get(model)
+    if name.endswith(FP32):
+        weights, shown = "fp32", f"{package.model}{FP32}" if package else name
+    else:
+        weights = package.weights if package else ("fp16" if is_teacher else "int8")
+        shown = package.name if package else name
+    return Row(
+        name=shown,
+        kind="teacher" if is_teacher else "student",
+        weights=weights,
+        parameters=engine.get("parameters", package and package.parameters),
+        bytes=engine["bytes"],
+        quality=engine["quality"],
+        loyalty={
+            registered[teacher].name if teacher in registered else teacher: scores
+            for teacher, scores in _loyalties(engine, engines).items()
+        },
+        speed=engine["speed"],
+    )
+
+
+def _loyalties(engine: Record, engines: Record) -> dict[str, Record]:
+    """To each teacher; records that do not name them mean the run's first."""
+    if "loyalty_to" in engine or not engine["loyalty"]:
+        return engine.get("loyalty_to", {})
+    first = next((name for name, other in engines.items() if not other["loyalty"]), "teacher")
+    return {first: engine["loyalty"]}
