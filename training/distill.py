@@ -9,7 +9,7 @@ states are compared with teachers of the student's own vocabulary and width.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch.nn import functional
 from app.contract.heads import Head, label_names
 from training.batches import BatchPlan
 from training.errors import StepError
+from training.lessons import Lesson, Lessons
 from training.loop import device, fit
 from training.losses import gold_loss, hidden_cosine, soft_cross_entropy
 from training.recipe import LossWeights, Stage
@@ -42,11 +43,13 @@ class Teacher:
         units: the examples under its own vocabulary; the student's own set if they share one.
         aligned: per example, for each of the student's words its own, or -1; None if they share
             a vocabulary.
+        lessons: what it has said so far.
     """
 
     model: TaskModel
     units: UnitSet
     aligned: Sequence[NDArray[np.int64]] | None
+    lessons: Lessons = field(default_factory=Lessons)
 
     @classmethod
     def of(cls, name: str, model: TaskModel, own: UnitSet, student: UnitSet) -> "Teacher":
@@ -68,23 +71,26 @@ class Teacher:
             )
         return cls(model, own, aligned)
 
-    @torch.no_grad()
-    def teach(self, chosen: Sequence[int], batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
+    def teach(self, chosen: Sequence[int], batch: Batch) -> Lesson:
         """What it says about the student's batch.
 
         Args:
             chosen: indices of the examples.
             batch: the student's batch of them.
-
-        Returns:
-            Its decisions at the student's units, rows of NaN where it reads none; and its last
-            hidden states if it shares the student's vocabulary.
         """
+        lesson = self.lessons.recall(chosen)
+        if lesson is None:
+            lesson = self._answer(chosen, batch)
+            self.lessons.keep(chosen, batch, self.model.head, lesson)
+        return lesson
+
+    @torch.no_grad()
+    def _answer(self, chosen: Sequence[int], batch: Batch) -> Lesson:
         own = batch if self.aligned is None else self.units.batch(chosen)
         outputs = self.model(**own.inputs)
         decisions = own.decisions(outputs, self.model.head)
         if self.aligned is None:
-            return decisions, outputs[HIDDEN]
+            return decisions, outputs[HIDDEN].float()[batch.inputs["attention_mask"].bool()]
         at = self._words_at(chosen, self.aligned)
         for output in self.model.head.outputs:
             if output.per_token:
@@ -147,7 +153,7 @@ def distill(
         real = batch.inputs["attention_mask"].bool()
         mine = outputs[HIDDEN].float()[real]
         cosines = [
-            hidden_cosine(mine, hidden.float()[real])
+            hidden_cosine(mine, hidden)
             for _, hidden in lessons
             if hidden is not None and hidden.shape[-1] == width
         ]

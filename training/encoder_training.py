@@ -38,7 +38,10 @@ def pretrain_encoder(recipe: PretrainRecipe, *, data_dir: Path, output: Path, se
 
     blocks = _packed(recipe, pack, data_dir, output)
     model = transplant(
-        recipe.base, tokenizer, config=recipe.config, package=ROOT / recipe.start if recipe.start else None
+        recipe.base,
+        tokenizer,
+        config=recipe.config,
+        package=ROOT / recipe.start if recipe.start else None,
     )
     pretrain(
         model,

@@ -35,6 +35,7 @@ class Batch:
         text_rows: window that speaks for each example, shape (examples,).
         rows, columns: window and position of each word, all examples in order, shape (words,).
         targets: output -> shape (words,) or (examples,).
+        words, tokens: how many each example has.
     """
 
     inputs: dict[str, Tensor]
@@ -42,6 +43,8 @@ class Batch:
     rows: Tensor
     columns: Tensor
     targets: dict[str, Tensor]
+    words: list[int]
+    tokens: list[int]
 
     def decisions(self, outputs: dict[str, Tensor], head: Head) -> dict[str, Tensor]:
         """The head's outputs at the units, float32, shape (words or examples, width)."""
@@ -100,6 +103,8 @@ class UnitSet:
             _tensor(np.concatenate(rows)),
             _tensor(np.concatenate([positions for _, _, positions in words])),
             {name: _tensor(values) for name, values in targets.items()},
+            [len(positions) for _, _, positions in words],
+            [sum(w.num_tokens for w in self.encoded[i].windows) for i in indices],
         )
 
     def starts(self, index: int) -> NDArray[np.int64]:

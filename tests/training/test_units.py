@@ -131,7 +131,7 @@ def test_a_teacher_of_the_same_vocabulary_shows_its_hidden_states() -> None:
     _, hidden = Teacher.of("own", toy_model(SPANS), units, units).teach([0], units.batch([0]))
 
     assert hidden is not None
-    assert hidden.shape == (1, 3, 16)
+    assert hidden.shape == (3, 16)
 
 
 def test_a_tokenizer_of_the_same_vocabulary_counts_as_the_students_own() -> None:
