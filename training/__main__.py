@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description="Distil, quantize, measure and register students.",
-        epilog="example: python -m training run training/recipes/ner-distil-ro.yaml",
+        epilog="example: python -m training run training/recipes/ner-ro.yaml",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
