@@ -14,6 +14,8 @@ from app.contract.pipeline import Runner
 from app.errors import StartupError
 from app.gpu import gpu_fault
 
+# From its import on the engine would report to its maker: process, models, times, errors.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 try:
     import onnxruntime
 except ImportError as error:

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from app.keys import key_line
 from app.logs import JsonFormatter
 from tests.app.harness import Api, serving, starting, until
+from tests.app.process import ROOT
 from tests.tiny_graphs import CRASH, INFINITE
 
 pytestmark = pytest.mark.anyio
@@ -166,3 +170,16 @@ async def test_catalog_and_health_show_no_request(api: Api) -> None:
 
     for path in ("/v1/models", "/readyz", "/metrics"):
         assert MARKER not in json.dumps((await api.http.get(path)).text)
+
+
+@pytest.mark.parametrize("package", ["app.sessions", "training", "loadtests"])
+def test_engine_keeps_no_identifier_and_no_events_for_its_maker(
+    package: str, tmp_path: Path
+) -> None:
+    """onnxruntime says nothing by itself on machines that look like continuous integration."""
+    code = f"import {package}, onnxruntime; onnxruntime.get_available_providers()"
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+
+    assert list(tmp_path.iterdir()) == []
