@@ -3,13 +3,15 @@ SERVE := .venv
 TEST := .venv-test
 TRAIN := .venv-train
 LOAD := .venv-load
+DEPLOY := .venv-deploy
+SBOM = dist/loyal.cdx.json
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training lint format types check load bench bench-encode bench-peers bench-overload bench-long bench-startup soak constraints clean
+.PHONY: help serve test test-serving test-training test-deploy lint format types check load bench bench-encode bench-peers bench-overload bench-long bench-startup soak dashboard lock audit sbom constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -17,13 +19,16 @@ help: ## Show this list.
 serve: $(SERVE)/.ready ## Start the service on LOYAL_HOST:LOYAL_PORT (127.0.0.1:8000) with the models of model_store/.
 	@exec $(SERVE)/bin/python -m app serve
 
-test: test-serving test-training ## Run all tests; TORCH_INDEX may name the package index to take torch from.
+test: test-serving test-training test-deploy ## Run all tests; TORCH_INDEX may name the package index to take torch from.
 
 test-serving: $(TEST)/.ready ## Run the tests of the service, in an environment without torch.
 	$(TEST)/bin/python -m pytest tests/app tests/contract tests/e2e tests/test_*.py
 
 test-training: $(TRAIN)/.ready ## Run the tests of training, in an environment with torch.
 	$(TRAIN)/bin/python -m pytest tests/training
+
+test-deploy: $(DEPLOY)/.ready ## Carry out the image's recipe in a Debian root, and let Prometheus watch a service; skips what needs root, debootstrap or prometheus.
+	$(DEPLOY)/bin/python -m pytest tests/deploy
 
 lint: $(TEST)/.ready ## Check style and formatting, changing nothing.
 	$(TEST)/bin/ruff check .
@@ -36,7 +41,7 @@ format: $(TEST)/.ready ## Fix what can be fixed by machine.
 types: $(TEST)/.ready ## Check the types: app/ strictly, training/ where annotated.
 	$(TEST)/bin/mypy
 
-check: test lint types ## Run everything that must pass before a merge.
+check: test lint types audit sbom ## Run everything that must pass before a merge.
 
 load: $(LOAD)/.ready ## Load the service with teacher and student in turn and write loadtests/RESULTS.md.
 	$(LOAD)/bin/python -m loadtests.compare
@@ -62,14 +67,29 @@ bench-startup: $(LOAD)/.ready ## Time the start of the service, weigh it, and wr
 bench-long: $(LOAD)/.ready ## Time short requests beside one of 100,000 characters, and write loadtests/RESULTS.md; 3 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_long_requests
 
-constraints: $(SERVE)/.ready $(TEST)/.ready $(TRAIN)/.ready $(LOAD)/.ready ## Pin what the environments hold in constraints.txt.
+dashboard: $(DEPLOY)/.ready ## Draw docker/grafana/dashboard.png from a loaded service; needs prometheus; 2 minutes.
+	$(DEPLOY)/bin/python -m loadtests.dashboard
+
+lock: $(DEPLOY)/.ready ## Write docker/*.lock, the hashes of all that the images install, from pyproject.toml and constraints.txt.
+	$(LOCK) docker/build.in --output-file docker/build.lock
+	$(LOCK) pyproject.toml --extra cpu --output-file docker/serve.lock
+	$(LOCK) pyproject.toml --extra gpu --output-file docker/serve-gpu.lock
+
+audit: $(DEPLOY)/.ready ## Look for known vulnerabilities in what the images install; without network it says so.
+	$(DEPLOY)/bin/python docker/audit.py
+
+sbom: $(DEPLOY)/.ready ## Write dist/loyal.cdx.json, the bill of materials (CycloneDX) of the CPU image's packages.
+	mkdir -p $(dir $(SBOM))
+	$(DEPLOY)/bin/cyclonedx-py requirements docker/serve.lock --pyproject pyproject.toml --output-reproducible --output-file $(SBOM)
+
+constraints: $(SERVE)/.ready $(TEST)/.ready $(TRAIN)/.ready $(LOAD)/.ready $(DEPLOY)/.ready ## Pin what the environments hold in constraints.txt.
 	grep '^#' constraints.txt > constraints.tmp
-	for env in $(SERVE) $(TEST) $(TRAIN) $(LOAD); do $$env/bin/python -m pip freeze --exclude-editable; done \
+	for env in $(SERVE) $(TEST) $(TRAIN) $(LOAD) $(DEPLOY); do $$env/bin/python -m pip freeze --exclude-editable; done \
 		| sed 's/+.*//' | sort -uf >> constraints.tmp
 	mv constraints.tmp constraints.txt
 
 clean: ## Remove the environments and every cache.
-	rm -rf $(SERVE) $(TEST) $(TRAIN) $(LOAD) .venv-peers loyal.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(SERVE) $(TEST) $(TRAIN) $(LOAD) $(DEPLOY) .venv-peers loyal.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find app training tests loadtests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is complete when its stamp exists; an interrupted install leaves none.
@@ -79,6 +99,8 @@ define new_environment
 $(PYTHON) -m venv $(@D)
 $(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 endef
+LOCK = $(DEPLOY)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--constraint constraints.txt --no-annotate --no-header
 INSTALL = $(@D)/bin/python -m pip install --quiet --constraint constraints.txt
 
 $(SERVE)/.ready: pyproject.toml constraints.txt
@@ -101,4 +123,9 @@ $(TRAIN)/.ready: pyproject.toml constraints.txt
 $(LOAD)/.ready: pyproject.toml constraints.txt
 	$(new_environment)
 	$(INSTALL) --editable '.[cpu]' --group load
+	@touch $@
+
+$(DEPLOY)/.ready: pyproject.toml constraints.txt
+	$(new_environment)
+	$(INSTALL) --editable '.[cpu]' --group deploy
 	@touch $@

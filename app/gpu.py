@@ -15,7 +15,7 @@ def gpu_fault(driver: str = DRIVER) -> str | None:
     try:
         library = ctypes.CDLL(driver)
     except OSError:
-        return f"no NVIDIA driver is installed ({driver} cannot be loaded)"
+        return f"no NVIDIA driver is here ({driver} cannot be loaded); containers need `--gpus all`"
     count = ctypes.c_int(0)
     if library.cuInit(0) != 0 or library.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return "the NVIDIA driver finds no usable GPU; see `nvidia-smi`"

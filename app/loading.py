@@ -185,11 +185,15 @@ class Loader:
         self._metrics.model_loaded.labels(*entry.labels).set_function(
             lambda: float(entry.state == "ready")
         )
+        self._metrics.model_failed.labels(*entry.labels).set_function(
+            lambda: float(entry.state == "failed")
+        )
         return entry
 
     def forget(self, entry: Entry) -> None:
         """Drop an entry that is gone from the store and does not serve."""
-        self._metrics.model_loaded.remove(*entry.labels)
+        for gauge in (self._metrics.model_loaded, self._metrics.model_failed):
+            gauge.remove(*entry.labels)
 
     async def load(self, entry: Entry) -> None:
         """Make an entry ready, or note why it cannot be; calls at the same time share one load.

@@ -118,6 +118,9 @@ class Metrics:
             "queue_backlog_seconds", "Estimated time to work off what waits."
         )
         self.model_loaded = self._gauge("model_loaded", "1 if the model version serves.")
+        self.model_failed = self._gauge(
+            "model_failed", "1 if the model version is out of service for a fault."
+        )
         self.load_duration = self._gauge(
             "model_load_duration_seconds", "From reading to warmed up."
         )

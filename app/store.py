@@ -99,13 +99,18 @@ def scan(store: Path, tasks: Collection[str]) -> list[Shelf]:
     Raises:
         StartupError: no folder, not readable, or without any package.
     """
-    if not store.is_dir():
-        found = "a file, not a folder" if store.exists() else "missing"
-        raise StartupError(f"model store {store} is {found}; set LOYAL_MODEL_STORE to the folder")
     try:
+        if not store.is_dir():
+            found = "a file, not a folder" if store.exists() else "missing"
+            raise StartupError(
+                f"model store {store} is {found}; set LOYAL_MODEL_STORE to the folder"
+            )
         shelves = [_read_shelf(store / task, task) for task in tasks if (store / task).is_dir()]
     except OSError as error:
-        raise StartupError(f"model store {store} is not readable: {error.strerror}") from error
+        raise StartupError(
+            f"model store {store} is not readable: {error.strerror}: {error.filename}; "
+            f"`chmod -R a+rX` lets every user read it"
+        ) from error
     shelves = [shelf for shelf in shelves if shelf.packages]
     if not shelves:
         raise StartupError(

@@ -85,3 +85,17 @@ def test_readme_links_to_files_that_exist() -> None:
 
     assert targets
     assert [target for target in targets if not (README.parent / target).exists()] == []
+
+
+def test_security_promises_name_tests_that_exist() -> None:
+    root = README.parent
+    named = re.findall(
+        r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (root / "SECURITY.md").read_text("utf-8")
+    )
+
+    assert named
+    assert [
+        f"{path}::{name}"
+        for path, name in named
+        if not (root / path).is_file() or f"def {name}" not in (root / path).read_text("utf-8")
+    ] == []

@@ -146,11 +146,13 @@ async def test_faulty_package_is_out_of_service_and_its_neighbour_serves(
         ready = await api.http.get("/readyz")
         info = (await api.http.get("/v1/models/ner/faulty")).json()
         loaded = await api.total("loyal_model_loaded", model="faulty")
+        failed = await api.total("loyal_model_failed", model="faulty")
+        neighbour_failed = await api.total("loyal_model_failed", model="tiny")
 
     assert_problem(refused, 503, "model_unavailable", "ner/faulty:1", reason)
     assert served.status_code == 200
     assert ready.status_code == 200
-    assert (info["state"], loaded) == ("failed", 0)
+    assert (info["state"], loaded, failed, neighbour_failed) == ("failed", 0, 1, 0)
     assert reason in info["reason"]
 
 
