@@ -355,6 +355,7 @@ class Road:
             "parameters": facts["parameters"],
             "opset": OPSET,
             "encoder": {
+                "kind": "subword",
                 "max_tokens": first.max_tokens,
                 "stride": first.stride,
                 "pad_id": facts["pad_id"],
