@@ -129,7 +129,7 @@ def _row(name: str, engine: Record, engines: Record, registered: dict[str, Manif
     if name.endswith(FP32):
         weights, shown = "fp32", f"{package.model}{FP32}" if package else name
     else:
-        weights = package.weights if package else ("fp16" if is_teacher else "int8")
+        weights = package.weights if package else "int8"
         shown = package.name if package else name
     return Row(
         name=shown,

@@ -1,7 +1,7 @@
 """torch to ONNX, by optimum, checked against torch."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ from training.task_model import TaskModel
 OPSET = 17
 PARITY = 1e-4
 """Largest allowed difference of a logit between torch and fp32 ONNX: summation order only."""
+SCALED_ROWS = 32
+"""Rows of a matrix that share a scale in int8: inputs of a layer, or words of the embeddings."""
 READ_PAIRS = ("score", "answer")
 """Heads over two texts: their graphs ask for token types; elsewhere these are constant."""
 
@@ -90,34 +92,81 @@ def check_parity(
     return gap
 
 
-def store_fp16(source: Path, target: Path) -> None:
-    """Copy an fp32 graph with its matrices stored in fp16 and cast back at load.
+def store_int8(source: Path, target: Path) -> None:
+    """Copy an fp32 graph with its matrices stored in int8 and expanded at load.
 
-    The file halves; the arithmetic stays fp32 (onnxruntime folds the casts at load).
+    The arithmetic stays fp32: onnxruntime folds these nodes when it loads the graph, which it does
+    not do with DequantizeLinear.
 
     Raises:
-        StepError: a weight is too large for fp16.
+        StepError: a weight is not a finite number.
     """
     model = onnx.load(source)
     graph = model.graph
-    casts = []
+    nodes: list[onnx.NodeProto] = []
     for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+        is_matrix = tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2
+        if not is_matrix or tensor.dims[0] < SCALED_ROWS:
             continue
-        values = numpy_helper.to_array(tensor).astype(np.float16)
+        name, values = tensor.name, numpy_helper.to_array(tensor)
         if not np.isfinite(values).all():
-            raise StepError(f"{source}: {tensor.name} has weights beyond the range of fp16")
-        half = numpy_helper.from_array(values, f"{tensor.name}_fp16")
-        casts.append(
-            onnx.helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT)
-        )
+            raise StepError(f"{source}: {name} has weights that are not finite numbers")
         graph.initializer.remove(tensor)
-        graph.initializer.append(half)
-    nodes = [*casts, *graph.node]
+        stored, scale = _in_int8(values)
+        rows, columns = values.shape
+        parts = {
+            "int8": stored,
+            "scale": scale,
+            "shape": np.array([-1, columns]),
+            "first": np.array([0]),
+            "end": np.array([rows]),
+        }
+        part = {key: f"{name}_{key}" for key in (*parts, "cast", "whole", "padded")}
+        graph.initializer.extend(numpy_helper.from_array(v, part[k]) for k, v in parts.items())
+        node = onnx.helper.make_node
+        nodes += [
+            node("Cast", [part["int8"]], [part["cast"]], to=TensorProto.FLOAT),
+            node("Mul", [part["cast"], part["scale"]], [part["whole"]]),
+            node("Reshape", [part["whole"], part["shape"]], [part["padded"]]),
+            node("Slice", [part["padded"], part["first"], part["end"]], [name]),
+        ]
+    nodes += graph.node
     del graph.node[:]
     graph.node.extend(nodes)
     onnx.checker.check_model(model)
     onnx.save(model, target)
+
+
+def expanded(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+    """The matrices of a graph that `store_int8` wrote, as they are once it is loaded.
+
+    Args:
+        stored: initializers of the graph by name.
+    """
+    names = [name.removesuffix("_int8") for name in stored if name.endswith("_int8")]
+    return {
+        name: (stored[f"{name}_int8"] * stored[f"{name}_scale"]).reshape(stored[f"{name}_shape"])[
+            : int(stored[f"{name}_end"][0])
+        ]
+        for name in names
+    }
+
+
+def _in_int8(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix in groups of rows, padded with zeros, and the scale of each column of a group.
+
+    Args:
+        values: shape (rows, columns).
+
+    Returns:
+        Shape (groups, SCALED_ROWS, columns), and (groups, 1, columns).
+    """
+    padded = np.pad(values, ((0, -len(values) % SCALED_ROWS), (0, 0)))
+    groups = padded.reshape(-1, SCALED_ROWS, values.shape[1])
+    largest = np.abs(groups).max(axis=1, keepdims=True)
+    # -128 stays unused, so that zero is the middle; zeros alone take any scale.
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return np.rint(groups / scale).astype(np.int8), scale
 
 
 def _name_dimensions(graph: onnx.ModelProto, outputs: Sequence[Output]) -> None:

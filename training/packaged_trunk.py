@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
@@ -12,6 +14,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from app.contract.manifest import MODEL, TOKENIZER
 from training.errors import StepError
+from training.export import expanded
 
 
 def load_packaged_trunk(model: PreTrainedModel, package: Path) -> PreTrainedTokenizerFast:
@@ -20,7 +23,7 @@ def load_packaged_trunk(model: PreTrainedModel, package: Path) -> PreTrainedToke
     Args:
         model: a masked-LM BERT of the trunk's shape; its embeddings take the package's vocabulary,
             its masked-LM head keeps its own weights.
-        package: a folder of the model store, fp32 or stored in fp16.
+        package: a folder of the model store, fp32, whatever its weights are stored in.
 
     Raises:
         StepError: no package, or its trunk has other weights than `model`.
@@ -65,7 +68,8 @@ def _weights(model: onnx.ModelProto) -> dict[str, Tensor]:
     bias that is added to their product.
     """
     graph = model.graph
-    stored = {tensor.name: tensor for tensor in graph.initializer}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    stored |= expanded(stored)
     for node in graph.node:
         if node.op_type == "Cast" and node.input[0] in stored:
             stored[node.output[0]] = stored[node.input[0]]
@@ -81,5 +85,5 @@ def _weights(model: onnx.ModelProto) -> dict[str, Tensor]:
     return weights
 
 
-def _tensor(stored: onnx.TensorProto) -> Tensor:
-    return torch.from_numpy(numpy_helper.to_array(stored).copy()).float()
+def _tensor(stored: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(stored.copy()).float()

@@ -31,7 +31,7 @@ from training.evaluate import (
     quality,
     served_input,
 )
-from training.export import OPSET, check_parity, export_model, store_fp16
+from training.export import OPSET, check_parity, export_model, store_int8
 from training.files import write_text
 from training.hub import published_name
 from training.quantize import quantize
@@ -236,7 +236,7 @@ class Road:
                     model.config.save_pretrained(folder)  # optimum reads it
                     quantize(fp32, final)
                 else:
-                    store_fp16(fp32, final)
+                    store_int8(fp32, final)
             return facts
 
         return self._once("export", work)
@@ -351,7 +351,7 @@ class Road:
             "languages": recipe.languages,
             "licence": recipe.licence,
             "precision": "int8" if student else "fp32",
-            "weights": "int8" if student else "fp16",
+            "weights": "int8",
             "parameters": facts["parameters"],
             "opset": OPSET,
             "encoder": {

@@ -161,7 +161,7 @@ class Manifest(Part):
         languages: BCP 47 tags.
         licence: SPDX identifier, or "other", of the weights.
         precision: of the arithmetic at run time.
-        weights: of the stored weights.
+        weights: of the stored matrices; fp16 and int8 ones of an fp32 model are expanded at load.
         parameters: unique trained parameters of the network that is served.
         opset: ONNX operator set.
         encoder: how text becomes the graph's inputs.

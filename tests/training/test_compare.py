@@ -94,7 +94,7 @@ def test_packages_of_one_run_share_a_table_with_its_other_models(tmp_path: Path)
     assert [(row.name, row.kind, row.weights) for row in run.rows] == [
         ("teacher-ro-fp32", "teacher", "fp32"),
         ("sentiment/teacher-ro:1", "teacher", "fp16"),
-        ("uncased", "teacher", "fp16"),
+        ("uncased", "teacher", "int8"),
         ("distil-multi-fp32", "student", "fp32"),
         ("sentiment/distil-multi:1", "student", "int8"),
     ]

@@ -1,21 +1,41 @@
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from transformers import BertForMaskedLM
 
 from app.contract.heads import ClassHead
 from app.contract.manifest import MODEL, TOKENIZER
 from tests.training.toy_models import toy_masked_lm, toy_masking_tokenizer
 from training.errors import StepError
-from training.export import export_model, store_fp16
+from training.export import export_model, store_int8
 from training.packaged_trunk import load_packaged_trunk
 from training.task_model import TaskModel
 
 TOKENS = toy_masking_tokenizer(["la", "Ana", "Ion"])
 
 
-def packaged(folder: Path, model: BertForMaskedLM, *, half: bool = False) -> Path:
+def store_fp16(source: Path, target: Path) -> None:
+    """As teachers were stored before: matrices in fp16, a Cast behind each."""
+    model = onnx.load(source)
+    nodes = []
+    for tensor in list(model.graph.initializer):
+        if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2:
+            half = f"{tensor.name}_fp16"
+            nodes.append(helper.make_node("Cast", [half], [tensor.name], to=TensorProto.FLOAT))
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(values, half))
+    model.graph.node.extend(nodes)
+    onnx.save(model, target)
+
+
+def packaged(
+    folder: Path, model: BertForMaskedLM, *, store: Callable[[Path, Path], None] | None = None
+) -> Path:
     """What a package of the store has of a model: its graph and its tokenizer."""
     folder.mkdir()
     for weights in model.parameters():
@@ -24,17 +44,19 @@ def packaged(folder: Path, model: BertForMaskedLM, *, half: bool = False) -> Pat
     TOKENS.backend_tokenizer.save(str(folder / TOKENIZER))
     trunk = TaskModel(model.bert, ClassHead(labels=("a", "b")))
     export_model(trunk, folder / MODEL)
-    if half:
-        store_fp16(folder / MODEL, folder / MODEL)
+    if store:
+        store(folder / MODEL, folder / MODEL)
     return folder
 
 
-@pytest.mark.parametrize(("half", "tolerance"), [(False, 0.0), (True, 1e-3)])
+@pytest.mark.parametrize(
+    ("store", "tolerance"), [(None, 0.0), (store_fp16, 1e-3), (store_int8, 2e-3)]
+)
 def test_a_trunk_comes_back_as_it_was_exported(
-    tmp_path: Path, half: bool, tolerance: float
+    tmp_path: Path, store: Callable[[Path, Path], None] | None, tolerance: float
 ) -> None:
     exported, fresh = toy_masked_lm(TOKENS, seed=1), toy_masked_lm(TOKENS, seed=2)
-    package = packaged(tmp_path / "package", exported, half=half)
+    package = packaged(tmp_path / "package", exported, store=store)
 
     tokenizer = load_packaged_trunk(fresh, package)
 
