@@ -21,10 +21,12 @@ DONE = "done.json"
 def encoder_key(recipe: EncoderFile) -> str:
     """Short hash of what makes an encoder.
 
-    Its length is left out: it may change while the plateau lasts (training.loop).
+    Its length is left out: it may change while the plateau lasts (training.loop). So are options
+    at their defaults, so that a new option leaves all names as they were.
     """
     free = {"tokens", "evaluate_every", "teachers"}
-    content = [recipe.seed, recipe.section.model_dump(mode="json", exclude=free)]
+    section = recipe.section.model_dump(mode="json", exclude=free, exclude_defaults=True)
+    content: list[object] = [recipe.seed, section]
     if recipe.teachers:
         content.append([encoder_identity(teacher) for teacher in recipe.teachers])
     return fingerprint(content)

@@ -104,7 +104,8 @@ class Road:
     def key(self, name: str) -> str:
         """Short hash of what goes into a model: its section, its data, what it descends from."""
         model = self.recipe.models[name]
-        own = model.model_dump(mode="json", exclude={"description", "encoder", "teachers"})
+        said_elsewhere = {"description", "encoder", "teachers"}
+        own = model.model_dump(mode="json", exclude=said_elsewhere, exclude_defaults=True)
         data = self.data.digest(model.stages)
         if isinstance(model, StudentRecipe):
             before: list[object] = [self.key(teacher) for teacher in model.teachers]
