@@ -9,12 +9,23 @@ from tests.training.tiny_corpus import (
     recipe_content,
     write_recipe,
 )
-from training.encoder import encoder_key
-from training.encoder_recipe import EncoderFile
+from training.encoder import PUBLISHED, encoder_key, find_encoder
+from training.encoder_recipe import EncoderFile, EncoderRecipe
 from training.errors import RecipeError
 from training.recipe_file import load_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").rglob("*.yaml"))
+SHIPPED = Path(__file__).parents[2] / "training" / "recipes"
+RECIPES = sorted(SHIPPED.rglob("*.yaml"))
+ENCODERS = sorted(folder for folder in PUBLISHED.iterdir() if folder.is_dir())
+
+
+@pytest.mark.parametrize("folder", ENCODERS, ids=lambda folder: folder.name)
+def test_a_published_encoder_is_found_by_its_recipe(folder: Path) -> None:
+    recipe = EncoderRecipe.model_validate(
+        {"recipe": f"{folder.name}.yaml"}, context={"folder": SHIPPED}
+    )
+
+    assert find_encoder(recipe, Path("no runs here")) == str(folder)
 
 
 def test_there_are_recipes() -> None:
