@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -113,6 +114,22 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _smoke(options: argparse.Namespace) -> int:
+    from training.smoke import smoke
+
+    options.work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="smoke-", dir=options.work_dir) as folder:
+        smoke(
+            options.recipe,
+            Path(folder),
+            steps=options.steps,
+            width=options.width,
+            vocabulary=options.vocabulary,
+        )
+    _print({"recipe": str(options.recipe), "ok": True})
+    return 0
+
+
 def _data_dir(given: Path | None) -> Path:
     """--data-dir, else $LOYAL_DATA, else ../shared/data."""
     path = given or Path(os.environ.get("LOYAL_DATA", "../shared/data"))
@@ -137,6 +154,13 @@ def _share(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"a share in (0, 1] is needed, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed, got {text}")
     return value
 
 
@@ -170,6 +194,18 @@ def _parser() -> argparse.ArgumentParser:
         "register", parents=[road], help="the same as run: steps that are done are found again"
     )
     register.set_defaults(command=_register)
+
+    smoke = commands.add_parser(
+        "smoke", help="walk a recipe with random weights, made-up text and a few steps"
+    )
+    smoke.add_argument("recipe", type=Path)
+    smoke.add_argument("--steps", type=_count, default=3, help="at most, in each stage")
+    smoke.add_argument("--width", type=_count, default=768, help="of encoders, a multiple of 12")
+    smoke.add_argument("--vocabulary", type=_count, default=50_000, help="of encoders, tokens")
+    smoke.add_argument(
+        "--work-dir", type=Path, default=Path("runs"), help="where it all lies until it is done"
+    )
+    smoke.set_defaults(command=_smoke)
 
     calibrate = commands.add_parser(
         "calibrate", help="fit when a registered student should ask its teacher: its next version"

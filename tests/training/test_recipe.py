@@ -69,14 +69,14 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
 def test_a_stride_without_room_and_an_unknown_split_are_refused(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
     content["teachers"]["teacher-tiny"]["stride"] = 30
-    content["dev"]["split"] = "test"
+    content["dev"]["split"] = "rehearsal"
 
     with pytest.raises(RecipeError) as caught:
         load_recipe(write_recipe(tmp_path, content))
 
     message = str(caught.value)
     assert "  teachers.teacher-tiny.stride: 30 leaves no room in windows of 32" in message
-    assert "  dev: Value error, ronec has no split 'test'" in message
+    assert "  dev: Value error, ronec has no split 'rehearsal'" in message
 
 
 def test_training_on_the_development_part_is_refused(tmp_path: Path) -> None:

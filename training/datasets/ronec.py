@@ -1,11 +1,12 @@
 """RONEC, the Romanian Named Entity Corpus (Dumitrescu and Avram 2020; v2), MIT License.
 
 Files, under `<data>/ronec/`:
-    train.json, valid.json    RONEC v2 as its repository publishes it (`valid.json` is enough
-                              where the training part cannot be had)
+    train.json, valid.json, test.json
+                              RONEC v2 as its repository publishes it (`valid.json` is enough
+                              where the other parts cannot be had)
     ronec_v1_minus_v2eval.v2format.json.gz    sentences of v1 in the same format, tags mapped to
                               v2; annotated under older guidelines, so its entities differ
-Splits: `train`, `valid`, `v1`. A record is
+Splits: `train`, `valid`, `test`, `v1`. A record is
     {"id", "tokens": [str], "ner_tags": [BIO2 over 15 classes], "space_after": [bool]}
 """
 
@@ -19,6 +20,7 @@ from training.errors import DataError
 FILES = {
     "train": "train.json",
     "valid": "valid.json",
+    "test": "test.json",
     "v1": "ronec_v1_minus_v2eval.v2format.json",
 }
 
