@@ -69,17 +69,23 @@ def _register(options: argparse.Namespace) -> int:
 def _walk(options: argparse.Namespace, recipe: Recipe | EncoderFile, until: str) -> int:
     if isinstance(recipe, EncoderFile):
         return _walk_encoder(options, recipe, until)
-    from training.run import Road  # heavy: torch and transformers
+    from training import processes  # heavy: torch and transformers
+    from training.run import Road
 
     road = Road(recipe, _data_dir(options.data_dir), options.work_dir, options.store)
-    _print(road.run(until))
+    result = road.run(until)
+    if processes.is_main():
+        _print(result)
     return 0
 
 
 def _walk_encoder(options: argparse.Namespace, recipe: EncoderFile, until: str) -> int:
+    from training import processes
     from training.encoder import publish_encoder, train_encoder
 
     folder = train_encoder(recipe, data_dir=_data_dir(options.data_dir), work_dir=options.work_dir)
+    if not processes.is_main():
+        return 0
     if until == "register":
         folder = publish_encoder(recipe, options.work_dir)
     _print({"step": until, "encoder": str(folder)})

@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from app.contract.manifest import CARD
+from training import processes
 from training.card import encoder_card
 from training.encoder_recipe import DistilRecipe, EncoderFile, EncoderRecipe
 from training.encoder_training import distil, pretrain_encoder
@@ -77,7 +78,7 @@ def train_encoder(recipe: EncoderFile, *, data_dir: Path, work_dir: Path) -> Pat
     """
     folder = encoder_folder(recipe, work_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / DONE).exists():
+    if not processes.agreed((folder / DONE).exists()):
         section = recipe.section
         if isinstance(section, DistilRecipe):
             sources = [
@@ -87,7 +88,9 @@ def train_encoder(recipe: EncoderFile, *, data_dir: Path, work_dir: Path) -> Pat
             distil(section, sources, data_dir=data_dir, output=folder, seed=recipe.seed)
         else:
             pretrain_encoder(section, data_dir=data_dir, output=folder, seed=recipe.seed)
-        _write_done(folder, recipe)
+        if processes.is_main():
+            _write_done(folder, recipe)
+        processes.wait()
     if not _is_made_by(folder, recipe):
         raise StepError(
             f"{folder} was trained on another number of tokens than {recipe.section.tokens}; "

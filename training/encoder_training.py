@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from training import processes
 from training.encoder_recipe import DistilRecipe, MaskedLmRecipe, PretrainRecipe
 from training.general_distillation import Teacher, distil_encoder, load_teacher
 from training.hub import resolve_model
@@ -31,12 +32,14 @@ def pretrain_encoder(recipe: PretrainRecipe, *, data_dir: Path, output: Path, se
     Afterwards `output` is a folder that `from_pretrained` reads: model, tokenizer, and
     `history.json` with the development perplexity over time.
     """
-    tokenizer = _tokenizer(recipe, data_dir, output)
+    with processes.main_first():
+        tokenizer = _tokenizer(recipe, data_dir, output)
 
     def pack(texts: Iterable[str]) -> Arrays:
         return {"": pack_blocks(texts, tokenizer, block_length=recipe.block_length)}
 
-    blocks = _packed(recipe, pack, data_dir, output)
+    with processes.main_first():
+        blocks = _packed(recipe, pack, data_dir, output)
     model = transplant(
         recipe.base,
         tokenizer,
@@ -54,8 +57,9 @@ def pretrain_encoder(recipe: PretrainRecipe, *, data_dir: Path, output: Path, se
         seed=seed,
         checkpoint=output / "checkpoint.pt",
     )
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    if processes.is_main():
+        model.save_pretrained(output)
+        tokenizer.save_pretrained(output)
 
 
 def distil(
@@ -82,7 +86,8 @@ def distil(
             for field in ("ids", "words")
         }
 
-    stored = _packed(recipe, pack, data_dir, output)
+    with processes.main_first():
+        stored = _packed(recipe, pack, data_dir, output)
 
     def blocks(part: str) -> list[WordBlocks]:
         return [
@@ -101,8 +106,9 @@ def distil(
         seed=seed,
         checkpoint=output / "checkpoint.pt",
     )
-    student.save_pretrained(output)
-    tokenizers[0].save_pretrained(output)
+    if processes.is_main():
+        student.save_pretrained(output)
+        tokenizers[0].save_pretrained(output)
 
 
 def _settings(recipe: MaskedLmRecipe) -> LoopSettings:

@@ -91,6 +91,7 @@ class Reading:
 
     def __init__(self, blocks: WordBlocks, masked: MaskedBatch, *, pad_id: int) -> None:
         """Find the words in it."""
+        self._masked_blocks = blocks, masked, pad_id
         self.input_ids = _tensor(masked.input_ids)
         self.attention_mask = _tensor((blocks.ids != pad_id).astype(np.int64))
         self.labels = _tensor(masked.labels).flatten()
@@ -102,6 +103,14 @@ class Reading:
             words.ravel()[self._at], return_index=True, return_inverse=True, return_counts=True
         )
         self._first = self._at[first]
+
+    def cut(self, parts: int) -> list[tuple["Reading", float]]:
+        """Every n-th block to the same part, with its share of the batch."""
+        blocks, masked, pad_id = self._masked_blocks
+        return [
+            (Reading(blocks.rows(slice(i, None, parts)), part, pad_id=pad_id), share)
+            for i, (part, share) in enumerate(masked.cut(parts))
+        ]
 
     def hidden(self, model: PreTrainedModel) -> Tensor:
         """Last hidden states, float32, shape (positions, width)."""
@@ -247,12 +256,19 @@ def distil_encoder(
         nn.ModuleDict({"student": student, "projections": nn.ModuleList(projections)}),
         settings,
         batch_at=lambda step: readings(train, plan.at(step), np.random.default_rng((seed, step))),
+        cut=_cut,
         losses=lambda batch: lesson(student, teachers, batch, recipe),
         evaluate=lambda: perplexity(student) | of_teacher,
         checkpoint=checkpoint,
         seed=seed,
         title="general distillation",
     )
+
+
+def _cut(readings: Sequence[Reading], parts: int) -> list[tuple[list[Reading], float]]:
+    """All readings of a batch alike."""
+    columns = [reading.cut(parts) for reading in readings]
+    return [([part for part, _ in row], row[0][1]) for row in zip(*columns, strict=True)]
 
 
 def _predict(model: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """One training loop for every step that trains: schedule, mixed precision, checkpoints, resume.
 
 A step passes `batch_at`, a pure function of the step number, so that a resumed run sees the very
-batches the uninterrupted run would have seen.
+batches the uninterrupted run would have seen. Under `accelerate launch` every process takes its
+parts of each batch (training.processes).
 """
 
 import json
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from training import processes
 from training.errors import StepError
 from training.files import replace, write_text
 
@@ -68,6 +70,7 @@ def fit(
     *,
     batch_at: Callable[[int], Batch],
     losses: Callable[[Batch], dict[str, Tensor]],
+    cut: processes.Cut = processes.cut_list,
     evaluate: Callable[[], dict[str, float]] | None,
     checkpoint: Path,
     seed: int,
@@ -80,8 +83,11 @@ def fit(
         settings: schedule and bounds.
         batch_at: step number -> batch, without hidden state.
         losses: batch -> named scalars; their sum is minimized, "total" must not be a name.
-        evaluate: called in eval mode without gradients; its numbers go into the history.
-        checkpoint: file for the state; its history also goes to `history.json` beside it.
+        cut: how a batch is cut for several processes, or to save memory.
+        evaluate: called in eval mode without gradients, by the main process; its numbers go into
+            the history.
+        checkpoint: file for the state, written by the main process; its history also goes to
+            `history.json` beside it.
         seed: of dropout.
         title: what the progress bar says.
 
@@ -93,6 +99,7 @@ def fit(
             be written (a full disk); the last good checkpoint stays as it was.
     """
     module.to(device())
+    processes.start_alike(module)
     optimizer = _optimizer(module, settings)
     state = _resume(checkpoint, module, optimizer, settings)
     step, elapsed, history = state["step"], state["elapsed"], state["history"]
@@ -110,19 +117,24 @@ def fit(
         desc=title,
         unit="step",
         mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        disable=not processes.is_main(),
     )
     while step < settings.total_steps:
         for group in optimizer.param_groups:
             group["lr"] = settings.rate_at(step)
         # Dropout, too, is a function of the step: a resumed run draws what it would have drawn.
-        torch.manual_seed(seed * 1_000_003 + step)
-        with autocast():
-            parts = losses(batch_at(step))
-        total = torch.stack(list(parts.values())).sum()
-        if not math.isfinite(total.item()):
-            names = {name: part.item() for name, part in parts.items()}
-            raise StepError(f"{title}: the loss is not finite at step {step} ({names}); {kept}")
-        total.backward()
+        torch.manual_seed(seed * 1_000_003 + step + processes.own_number() * 1_000_000_007)
+        for part, share in processes.own_parts(batch_at(step), cut):
+            with autocast():
+                terms = losses(part)
+            total = torch.stack(list(terms.values())).sum()
+            if not math.isfinite(total.item()):
+                names = {name: term.item() for name, term in terms.items()}
+                raise StepError(f"{title}: the loss is not finite at step {step} ({names}); {kept}")
+            (total * share).backward()
+            for name, term in terms.items():
+                running[name] = running.get(name, 0.0) + term.item() * share
+        processes.add_gradients(module)
         norm = nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm).item()
         if not math.isfinite(norm):
             raise StepError(f"{title}: the gradient is not finite at step {step}; {kept}")
@@ -131,30 +143,34 @@ def fit(
         step += 1
         steps.update()
         since_evaluation += 1
-        for name, part in parts.items():
-            running[name] = running.get(name, 0.0) + part.item()
         now = time.monotonic()
         is_last = step == settings.total_steps
         if is_last or (settings.evaluate_every and step % settings.evaluate_every == 0):
             entry: dict[str, float] = {"step": step, "seconds": elapsed + now - started}
             entry |= {"learning_rate": settings.rate_at(step - 1)}
-            entry |= {name: value / since_evaluation for name, value in running.items()}
-            entry |= _evaluated(module, evaluate)
+            means = processes.summed(running)
+            entry |= {name: value / since_evaluation for name, value in means.items()}
+            if processes.is_main():
+                entry |= _evaluated(module, evaluate)
             history.append(entry)
             running, since_evaluation = {}, 0
             steps.set_postfix({name: f"{value:.4g}" for name, value in list(entry.items())[3:]})
-            write_text(checkpoint.parent / "history.json", json.dumps(history, indent=1))
+            if processes.is_main():
+                write_text(checkpoint.parent / "history.json", json.dumps(history, indent=1))
         if is_last or now - saved > settings.checkpoint_seconds:
             elapsed, started = elapsed + now - started, now
             state = {"step": step, "elapsed": elapsed, "history": history}
-            _save(checkpoint, state, module, optimizer, settings)
+            if processes.is_main():
+                _save(checkpoint, state, module, optimizer, settings)
             saved = time.monotonic()
     steps.close()
     return history
 
 
 def device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
+    """The GPU if there is one, else the CPU; of several processes each has its own."""
+    if processes.several():
+        return processes.own_device()
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

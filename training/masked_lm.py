@@ -32,6 +32,12 @@ class MaskedBatch:
     input_ids: NDArray[np.int64]
     labels: NDArray[np.int64]
 
+    def cut(self, parts: int) -> list[tuple["MaskedBatch", float]]:
+        """Every n-th row to the same part, with its share of the rows."""
+        rows = range(min(parts, len(self.labels)))
+        found = [MaskedBatch(self.input_ids[i::parts], self.labels[i::parts]) for i in rows]
+        return [(part, len(part.labels) / len(self.labels)) for part in found]
+
 
 def pack_blocks(
     texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, *, block_length: int
@@ -172,6 +178,7 @@ def pretrain(
         model,
         settings,
         batch_at=batch_at,
+        cut=MaskedBatch.cut,
         losses=lambda batch: {"masked_lm": masked_lm_loss(model, batch)},
         evaluate=evaluate,
         checkpoint=checkpoint,

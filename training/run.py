@@ -15,6 +15,7 @@ from pathlib import Path
 from app.contract.encoded_text import Input, Pair
 from app.contract.manifest import TOKENIZER, Score
 from app.contract.tokenization import SubwordTokenizer
+from training import processes
 from training.calibrate import calibrate, calibration_of
 from training.data import RoadData
 from training.datasets.examples import Example
@@ -47,6 +48,7 @@ from training.units import UnitSet
 
 logger = logging.getLogger(__name__)
 SPEED_BATCHES = (1, 32)
+TRAINED = ("encoders", "teachers", "students")
 SPEED_TEXTS = 128
 FP32 = "-fp32"
 
@@ -70,6 +72,8 @@ class Road:
     def run(self, until: str = STEPS[-1]) -> dict[str, object]:
         """Walk the road up to and including a step.
 
+        Of several processes only the main one goes beyond the students.
+
         Returns:
             The last step's result: folders, scores or packages.
         """
@@ -77,6 +81,8 @@ class Road:
         self.data.check()
         result: dict[str, object] = {}
         for step in STEPS[: STEPS.index(until) + 1]:
+            if step not in TRAINED and not processes.is_main():
+                break
             logger.info("step %s", step)
             result = getattr(self, f"_{step}_step")()
         return {"step": until} | result
@@ -133,9 +139,13 @@ class Road:
         folder = self.folder(step)
         folder.mkdir(parents=True, exist_ok=True)
         done = folder / "done.json"
-        if not done.exists():
+        together = step in self.recipe.models
+        if not (processes.agreed(done.exists()) if together else done.exists()):
             result = work(folder) | {"commit": commit()}
-            write_text(done, json.dumps(result, indent=1, ensure_ascii=False))
+            if processes.is_main():
+                write_text(done, json.dumps(result, indent=1, ensure_ascii=False))
+            if together:
+                processes.wait()
         return self._done(step)
 
     def _done(self, step: str) -> Record:

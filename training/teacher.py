@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 
 from app.contract.manifest import TOKENIZER
 from app.contract.tokenization import SubwordTokenizer
+from training import processes
 from training.batches import BatchPlan
 from training.files import write_text
 from training.hub import resolve_model
@@ -67,7 +68,9 @@ def stage_settings(stage: Stage, plan: BatchPlan) -> LoopSettings:
 
 
 def save_model(model: TaskModel, tokenizer: SubwordTokenizer, folder: Path, history: list) -> None:
-    """Write model, tokenizer and history."""
+    """Write model, tokenizer and history, of several processes once."""
+    if not processes.is_main():
+        return
     model.save(folder)
     tokenizer.save(folder / TOKENIZER)
     write_text(folder / "history.json", json.dumps(history, indent=1))
