@@ -1,4 +1,4 @@
-# Training: data on /data, results on /results, packages on /results/model_store; user 10001 writes there.
+# Training: data on /data, results on /results, packages in /results/model_store.
 #   docker build -f docker/train.Dockerfile -t loyal-train .
 #   docker run --gpus all --user "$(id -u):$(id -g)" -v CORPORA:/data:ro -v "$PWD/results:/results" \
 #       loyal-train run /opt/loyal/training/recipes/ner-distil-ro.yaml

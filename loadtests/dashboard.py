@@ -42,7 +42,7 @@ def main() -> None:
         service(args.model_store, **settings) as loyal,
         watching(loyal.port, Path(folder)) as prometheus,
     ):
-        tasks = [task["name"] for task in loyal.get("/v1/models")["tasks"]]
+        tasks = [task["task"] for task in loyal.get("/v1/models")["tasks"]]
         requests = endless(tasks)
         start = time.time()
         for rate, seconds in ((args.rate, 40), (args.peak, 20), (args.rate, 40)):

@@ -20,7 +20,8 @@ from tests.deploy.dockerfile import Instruction, Stage, context_files, read_stag
 SUITE = "bookworm"
 TOOLS = ("debootstrap", "unshare", "chroot", "mount", "setpriv")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-LENT = ("http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT")
+LENT = [form for name in ("http_proxy", "https_proxy", "no_proxy") for form in (name, name.upper())]
+LENT += ["PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT"]
 """What a build takes from this machine to reach package indices, if it is set."""
 
 # In these, "$root" is the root; they run in a mount and process namespace of their own.
@@ -92,13 +93,10 @@ class Image:
         )
 
     @contextmanager
-    def serving(
-        self, *arguments: str, store: Path | None, **settings: object
-    ) -> Iterator[subprocess.Popen[str]]:
+    def serving(self, *, store: Path | None, **settings: object) -> Iterator[subprocess.Popen[str]]:
         """The entrypoint as the image's user, on a read-only root, as process 1 of its namespace.
 
         Args:
-            arguments: instead of the image's CMD.
             store: mounted read-only on /models; nothing if None.
             settings: LOYAL_* variables.
         """
@@ -106,7 +104,7 @@ class Image:
         entrypoint, cmd = self.stage.last("ENTRYPOINT"), self.stage.last("CMD")
         assert entrypoint
         assert cmd
-        command = [*entrypoint.arguments, *(arguments or cmd.arguments)]
+        command = [*entrypoint.arguments, *cmd.arguments]
         popen = subprocess.Popen(
             _enter(SERVE_MOUNTS, self.root, self._inside(command, variables)),
             env={"PATH": PATH, "STORE": str(store.resolve()) if store else ""},
@@ -173,12 +171,15 @@ def build(dockerfile: Path, context: Path, folder: Path) -> Image:
 
 
 def debian(root: Path) -> None:
-    """What `FROM debian:<suite>-slim` gives: the smallest installation, without documentation."""
-    subprocess.run(
-        ["unshare", "--mount", "debootstrap", "--variant=minbase", SUITE, str(root)],
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    """What `FROM debian:<suite>-slim` gives: the smallest installation, without documentation.
+
+    Raises:
+        RuntimeError: debootstrap failed; says how its output ends.
+    """
+    command = ["unshare", "--mount", "debootstrap", "--variant=minbase", SUITE, str(root)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"debootstrap failed:\n{(result.stdout + result.stderr)[-2000:]}")
     for left_out in ("doc", "man", "info", "locale"):
         shutil.rmtree(root / "usr/share" / left_out, ignore_errors=True)
     options = "".join(
