@@ -1,3 +1,5 @@
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """What docker/serve.Dockerfile makes; minutes."""
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    """What docker/serve.Dockerfile makes; minutes, and a gigabyte that does not stay."""
     if reason := missing():
         pytest.skip(reason)
-    return build(ROOT / "docker/serve.Dockerfile", ROOT, tmp_path_factory.mktemp("image"))
+    folder = tmp_path_factory.mktemp("image")
+    yield build(ROOT / "docker/serve.Dockerfile", ROOT, folder)
+    subprocess.run(["rm", "-r", "--one-file-system", folder], check=True)
