@@ -6,7 +6,7 @@ import yaml
 
 from app.contract.heads import label_names
 from app.contract.manifest import Calibration, Manifest, Score
-from training.encoder_recipe import DistilRecipe, EncoderFile, PretrainRecipe
+from training.encoder_recipe import DistilRecipe, EncoderFile, PretrainRecipe, SentenceRecipe
 from training.evaluate import Record
 from training.hub import published_name
 
@@ -155,7 +155,7 @@ def encoder_card(recipe: EncoderFile, last: dict[str, float]) -> str:
     """
     header = {
         "license": recipe.licence,
-        "pipeline_tag": "fill-mask",
+        "pipeline_tag": "sentence-similarity" if recipe.sentences else "fill-mask",
         "library_name": "transformers",
         "base_model": published_name(recipe.base),
     }
@@ -164,7 +164,7 @@ def encoder_card(recipe: EncoderFile, last: dict[str, float]) -> str:
             [
                 f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
                 f"# {recipe.name}",
-                f"{_origin(recipe.section)}; weights in fp16. {_perplexity(last)}",
+                f"{_origin(recipe.section)}; weights in fp16. {_reached(recipe.section, last)}",
                 f"## Data, licences, limits\n\n{recipe.data_notes.strip()}",
             ]
         )
@@ -172,15 +172,22 @@ def encoder_card(recipe: EncoderFile, last: dict[str, float]) -> str:
     )
 
 
-def _origin(section: PretrainRecipe | DistilRecipe) -> str:
+def _origin(section: PretrainRecipe | DistilRecipe | SentenceRecipe) -> str:
     if isinstance(section, PretrainRecipe):
         case = "lower-cased" if section.lowercase else "cased"
         size = f"{section.vocabulary_size:,} subwords, {case}"
         return f"Masked-LM on {section.tokens:,} tokens, {size}"
     names = [
-        teacher.recipe.name if teacher.recipe else published_name(str(teacher.source))
-        for teacher in section.teachers
+        parent.recipe.name if parent.recipe else published_name(str(parent.source))
+        for parent in section.parents
     ]
+    if isinstance(section, SentenceRecipe):
+        data = " and ".join(f"{split.corpus} {split.split}" for split in section.data)
+        return (
+            f"{names[0]}, taught by {published_name(section.teacher)} on the translations in "
+            f"{data}, {section.epochs} passes: the mean of its last hidden states is a sentence's "
+            "vector. For fine-tuning; it predicts no words"
+        )
     layers = ", ".join(str(layer) for layer in section.layers)
     return (
         f"Distilled from {' and '.join(names)} on {section.tokens:,} tokens; vocabulary and layers "
@@ -188,7 +195,16 @@ def _origin(section: PretrainRecipe | DistilRecipe) -> str:
     )
 
 
-def _perplexity(last: dict[str, float]) -> str:
+def _reached(
+    section: PretrainRecipe | DistilRecipe | SentenceRecipe, last: dict[str, float]
+) -> str:
+    if isinstance(section, SentenceRecipe):
+        dev, scored = section.dev, section.scored_dev
+        return (
+            f"Mean cosine to its teacher's vectors on {dev.corpus} {dev.split}: "
+            f"{last['dev_cosine']:.3f}; Pearson's correlation of cosines with the scores of "
+            f"{scored.corpus} {scored.split}, which it has not seen: {last['dev_pearson']:.3f}."
+        )
     text = f"Development perplexity {last['dev_perplexity']:.1f} over masked words"
     if "teacher_perplexity" in last:
         text += f", where its first teacher has {last['teacher_perplexity']:.1f}"

@@ -41,8 +41,8 @@ class Teacher:
     Attributes:
         model: in evaluation mode.
         units: the examples under its own vocabulary; the student's own set if they share one.
-        aligned: per example, for each of the student's words its own, or -1; None if they share
-            a vocabulary.
+        aligned: per example, for each of the student's words its own, or -1; None if they read
+            the same rows of tokens, nothing if they do not decide about words.
         lessons: what it has said so far.
     """
 
@@ -61,6 +61,8 @@ class Teacher:
         model.to(device()).eval()
         if own.reads_like(student):
             return cls(model, student, None)
+        if not any(output.per_token for output in model.head.outputs):
+            return cls(model, own, ())
         aligned = align(student, own)
         shared = float(np.mean(np.concatenate(aligned) >= 0))
         logger.info("%s reads %.1f %% of the student's words", name, 100 * shared)
@@ -91,11 +93,11 @@ class Teacher:
         decisions = own.decisions(outputs, self.model.head)
         if self.aligned is None:
             return decisions, outputs[HIDDEN].float()[batch.inputs["attention_mask"].bool()]
-        at = self._words_at(chosen, self.aligned)
         for output in self.model.head.outputs:
             if output.per_token:
                 rows = decisions[output.name]
                 nothing = torch.full_like(rows[:1], torch.nan)
+                at = self._words_at(chosen, self.aligned)
                 decisions[output.name] = torch.cat([rows, nothing])[at]
         return decisions, None
 

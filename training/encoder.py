@@ -9,11 +9,13 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from app.contract.manifest import CARD
 from training import processes
 from training.card import encoder_card
-from training.encoder_recipe import DistilRecipe, EncoderFile, EncoderRecipe
+from training.encoder_recipe import DistilRecipe, EncoderFile, EncoderRecipe, PretrainRecipe
 from training.encoder_training import distil, pretrain_encoder
 from training.errors import StepError
 from training.files import write_text
 from training.reproducibility import commit, fingerprint
+from training.sentence_vectors import teach_sentences
+from training.task_model import load_trunk
 
 PUBLISHED = Path(__file__).parent / "encoders"
 DONE = "done.json"
@@ -22,14 +24,14 @@ DONE = "done.json"
 def encoder_key(recipe: EncoderFile) -> str:
     """Short hash of what makes an encoder.
 
-    Its length is left out: it may change while the plateau lasts (training.loop). So are options
-    at their defaults, so that a new option leaves all names as they were.
+    Its length in tokens is left out: it may change while the plateau lasts (training.loop). So are
+    options at their defaults, so that a new option leaves all names as they were.
     """
-    free = {"tokens", "evaluate_every", "teachers"}
+    free = {"tokens", "evaluate_every", "teachers", "encoder"}
     section = recipe.section.model_dump(mode="json", exclude=free, exclude_defaults=True)
     content: list[object] = [recipe.seed, section]
-    if recipe.teachers:
-        content.append([encoder_identity(teacher) for teacher in recipe.teachers])
+    if recipe.section.parents:
+        content.append([encoder_identity(parent) for parent in recipe.section.parents])
     return fingerprint(content)
 
 
@@ -71,7 +73,7 @@ def ready_encoder(recipe: EncoderRecipe, *, data_dir: Path, work_dir: Path) -> s
 
 
 def train_encoder(recipe: EncoderFile, *, data_dir: Path, work_dir: Path) -> Path:
-    """Make an encoder, and those that teach it, unless that is done; resumable.
+    """Make an encoder, and those that it is made from, unless that is done; resumable.
 
     Raises:
         StepError: it was done for another number of tokens, or cannot be made as its recipe says.
@@ -80,14 +82,16 @@ def train_encoder(recipe: EncoderFile, *, data_dir: Path, work_dir: Path) -> Pat
     folder.mkdir(parents=True, exist_ok=True)
     if not processes.agreed((folder / DONE).exists()):
         section = recipe.section
-        if isinstance(section, DistilRecipe):
-            sources = [
-                ready_encoder(teacher, data_dir=data_dir, work_dir=work_dir)
-                for teacher in section.teachers
-            ]
+        sources = [
+            ready_encoder(parent, data_dir=data_dir, work_dir=work_dir)
+            for parent in section.parents
+        ]
+        if isinstance(section, PretrainRecipe):
+            pretrain_encoder(section, data_dir=data_dir, output=folder, seed=recipe.seed)
+        elif isinstance(section, DistilRecipe):
             distil(section, sources, data_dir=data_dir, output=folder, seed=recipe.seed)
         else:
-            pretrain_encoder(section, data_dir=data_dir, output=folder, seed=recipe.seed)
+            teach_sentences(section, *sources, data_dir=data_dir, output=folder, seed=recipe.seed)
         if processes.is_main():
             _write_done(folder, recipe)
         processes.wait()
@@ -104,7 +108,9 @@ def publish_encoder(recipe: EncoderFile, work_dir: Path) -> Path:
     folder = encoder_folder(recipe, work_dir)
     target = PUBLISHED / recipe.name
     shutil.rmtree(target, ignore_errors=True)
-    AutoModelForMaskedLM.from_pretrained(folder).half().save_pretrained(target)
+    masked_lm = recipe.sentences is None
+    model = AutoModelForMaskedLM.from_pretrained(folder) if masked_lm else load_trunk(str(folder))
+    model.half().save_pretrained(target)
     AutoTokenizer.from_pretrained(folder).save_pretrained(target)
     shutil.copyfile(folder / "history.json", target / "history.json")
     shutil.copyfile(folder / DONE, target / DONE)

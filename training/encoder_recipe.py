@@ -1,10 +1,19 @@
-"""Recipes of encoders: pre-trained on masked words, or distilled from encoders that were."""
+"""Recipes of encoders: pre-trained on masked words, distilled, or taught to read sentences."""
 
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
+from training.datasets import CORPORA
+from training.datasets.examples import Example, ParallelSentence, ScoredPair
 from training.errors import RecipeError
 from training.sections import (
     CorpusSplit,
@@ -32,6 +41,11 @@ class MaskedLmRecipe(Section):
     decay_share: Share = 0.25
     evaluate_every: int = Field(default=500, ge=1, description="steps")
 
+    @property
+    def corpora(self) -> tuple[CorpusSplit, ...]:
+        """Labelled corpora whose texts are read."""
+        return self.text.corpora
+
 
 class PretrainRecipe(MaskedLmRecipe):
     """A masked-LM encoder under its own vocabulary."""
@@ -46,6 +60,11 @@ class PretrainRecipe(MaskedLmRecipe):
     vocabulary_size: int = Field(ge=100, le=250_000)
     lowercase: bool = False
     max_length: int = Field(default=512, ge=16)
+
+    @property
+    def parents(self) -> tuple["EncoderRecipe", ...]:
+        """Encoders with recipes that it is made from."""
+        return ()
 
 
 class GeneralWeights(Section):
@@ -69,6 +88,65 @@ class DistilRecipe(MaskedLmRecipe):
         default=False, description="predictions are compared at masked tokens only"
     )
 
+    @property
+    def parents(self) -> tuple["EncoderRecipe", ...]:
+        """Encoders that it is made from."""
+        return self.teachers
+
+
+def _holds(kind: type[Example]) -> AfterValidator:
+    def check(split: CorpusSplit) -> CorpusSplit:
+        if CORPORA[split.corpus].kind is not kind:
+            raise ValueError(f"{split.corpus} holds no {kind.__name__}")
+        return split
+
+    return AfterValidator(check)
+
+
+Parallel = Annotated[CorpusSplit, _holds(ParallelSentence)]
+Scored = Annotated[CorpusSplit, _holds(ScoredPair)]
+
+
+class SentenceRecipe(Section):
+    """An encoder that learns the vectors of translations from a sentence model.
+
+    Of a parallel corpus the encoder reads the first language, the sentence model the second.
+    """
+
+    encoder: "EncoderRecipe" = Field(description="to start from")
+    teacher: str = Field(description="sentence model, mean of its last hidden states")
+    data: tuple[Parallel, ...] = Field(min_length=1)
+    dev: Parallel = Field(description="sentences whose vectors are compared with the teacher's")
+    scored_dev: Scored = Field(description="pairs whose cosines are compared with their scores")
+    max_tokens: int = Field(default=128, ge=16)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: LearningRate
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _dev_is_apart(self) -> "SentenceRecipe":
+        for split in self.data:
+            if split.overlaps(self.dev):
+                raise ValueError(f"data: {split.corpus} {split.split} overlaps dev")
+        return self
+
+    @property
+    def tokens(self) -> None:
+        """None: a run cannot be prolonged, its epochs tell it from others."""
+        return None
+
+    @property
+    def corpora(self) -> tuple[CorpusSplit, ...]:
+        """Corpora whose texts are read."""
+        return self.data
+
+    @property
+    def parents(self) -> tuple["EncoderRecipe", ...]:
+        """Encoders that it is made from."""
+        return (self.encoder,)
+
 
 class EncoderFile(Section):
     """A recipe of its own: an encoder made here, for whatever tasks."""
@@ -79,35 +157,38 @@ class EncoderFile(Section):
     data_notes: str = Field(description="data, their licences, known limits")
     pretrain: PretrainRecipe | None = None
     distil: DistilRecipe | None = None
+    sentences: SentenceRecipe | None = None
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "EncoderFile":
-        if (self.pretrain is None) is (self.distil is None):
-            raise ValueError("give either pretrain or distil")
+    def _one_of_three(self) -> "EncoderFile":
+        if len(self._sections) != 1:
+            raise ValueError(f"give one of {', '.join(sorted(MADE_BY))}")
         return self
 
     @property
-    def section(self) -> PretrainRecipe | DistilRecipe:
-        """How it is made."""
-        section = self.pretrain or self.distil
-        assert section is not None
-        return section
+    def _sections(self) -> list[PretrainRecipe | DistilRecipe | SentenceRecipe]:
+        given = (self.pretrain, self.distil, self.sentences)
+        return [section for section in given if section is not None]
 
     @property
-    def teachers(self) -> tuple["EncoderRecipe", ...]:
-        """Of a distilled encoder."""
-        return self.distil.teachers if self.distil else ()
+    def section(self) -> PretrainRecipe | DistilRecipe | SentenceRecipe:
+        """How it is made."""
+        return self._sections[0]
 
     @property
     def base(self) -> str:
         """The model that everything descends from."""
-        return self.pretrain.base if self.pretrain else self.teachers[0].base
+        return self.pretrain.base if self.pretrain else self.section.parents[0].base
 
     @property
     def corpora(self) -> tuple[CorpusSplit, ...]:
-        """Labelled corpora whose texts it, or what taught it, has read."""
-        taught = (split for teacher in self.teachers for split in teacher.corpora)
-        return (*self.section.text.corpora, *taught)
+        """Labelled corpora whose texts it, or what it is made from, has read."""
+        before = (split for parent in self.section.parents for split in parent.corpora)
+        return (*self.section.corpora, *before)
+
+
+MADE_BY = frozenset({"pretrain", "distil", "sentences"})
+"""Sections of which an encoder's recipe has one."""
 
 
 def _read_encoder(value: object, info: ValidationInfo) -> object:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from app.contract.decoding import Entity, decode_tags, entities, similarity, word_logits
 from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
 from app.contract.encoding import Encoder
-from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
+from app.contract.heads import ClassHead, Head, NumberHead, ScoreHead, SpanHead, TagHead, VectorHead
 from app.contract.manifest import Score
-from app.contract.pipeline import Package, Runner, predict_outputs
+from app.contract.pipeline import Package, Runner, distinct_windows, predict_outputs
 from app.contract.probabilities import softmax
 from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
 from training.errors import StepError
@@ -79,7 +79,7 @@ def predict_split(engine: Engine, examples: Sequence[Example]) -> Predictions:
     head = engine.head
     inputs = [served_input(example) for example in examples]
     predicted = predict_outputs(engine.encoder, head, engine.run, inputs)
-    if isinstance(head, ScoreHead):
+    if isinstance(head, NumberHead):
         values = np.asarray([similarity(head, outputs) for _, outputs in predicted])
         return Predictions(head, {"logits": values}, np.arange(len(values)), [], [])
     decisions, owner = {}, np.arange(len(examples))
@@ -130,7 +130,7 @@ def quality(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]
                 predicted = found.labels("xpos_logits", head.xpos)
                 scores["xpos_accuracy"] = accuracy(predicted, xpos, found.owner)
             return scores
-        case ScoreHead():
+        case ScoreHead() | VectorHead():
             scored = np.asarray([e.score for e in examples if isinstance(e, ScoredPair)])
             values = found.decisions["logits"]
             return {"pearson": pearson(values, scored), "spearman": spearman(values, scored)}
@@ -170,7 +170,7 @@ def per_label(found: Predictions, examples: Sequence[Example]) -> dict[str, Scor
 
 def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
     """Agreement of a student with its teacher on the same items."""
-    if isinstance(student.head, ScoreHead):
+    if isinstance(student.head, NumberHead):
         return regression_loyalty(teacher.decisions["logits"], student.decisions["logits"])
     pair = teacher.decisions["logits"], student.decisions["logits"], teacher.owner
     scores = {
@@ -266,8 +266,7 @@ def measure_speed(
             started = time.perf_counter()
             for batch in batches:
                 encoded = engine.encoder.encode(batch, long=engine.head.long)
-                windows = [window for text in encoded for window in text.windows]
-                engine.run(engine.encoder.collate(windows))
+                engine.run(engine.encoder.collate(distinct_windows(encoded)))
             if measured > 0:  # the first round warms up
                 seconds[name].append(time.perf_counter() - started)
     first = seconds[next(iter(engines))]

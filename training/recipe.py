@@ -6,7 +6,7 @@ examples, encoders' recipes) are found from its own folder, models as `from_pret
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -70,6 +70,7 @@ class TeacherRecipe(Section):
     stride: int = Field(default=32, ge=0, description="tokens shared by neighbouring windows")
     dropout: float = Field(default=0.1, ge=0, lt=1)
     stages: Annotated[tuple[Stage, ...], AfterValidator(not_empty)]
+    pairs: ClassVar[str] = "together"
 
     @field_validator("stages")
     @classmethod
@@ -92,15 +93,18 @@ class StudentRecipe(Section):
     """A student of one teacher or of several, distilled in stages.
 
     It starts from layers of its first teacher and reads with that one's vocabulary, or from an
-    encoder and reads with the encoder's.
+    encoder, whole or some layers of it, and reads with the encoder's.
     """
 
     teachers: Annotated[tuple[Name, ...], AfterValidator(not_empty)]
     description: str
     layers: Layers | None = Field(
-        default=None, description="layer of the first teacher behind each layer"
+        default=None, description="layer of the encoder, or first teacher, behind each layer"
     )
     encoder: EncoderRecipe | None = None
+    pairs: Literal["together", "apart"] = Field(
+        default="together", description="apart: a bi-encoder, each text by itself (sts)"
+    )
     temperature: float = Field(gt=0)
     weights: LossWeights
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -108,8 +112,16 @@ class StudentRecipe(Section):
 
     @model_validator(mode="after")
     def _one_start(self) -> "StudentRecipe":
-        if (self.layers is None) is (self.encoder is None):
-            raise ValueError("give either layers of the first teacher or an encoder")
+        if self.layers is None and self.encoder is None:
+            raise ValueError(
+                "give layers of the first teacher, an encoder, or layers of an encoder"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_common_hidden_states(self) -> "StudentRecipe":
+        if self.pairs == "apart" and self.weights.hidden:
+            raise ValueError("weights.hidden: must be 0, as the teachers read pairs together")
         return self
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from training.datasets import CORPORA
-from training.encoder_recipe import EncoderFile, EncoderRecipe
+from training.encoder_recipe import MADE_BY, EncoderFile, EncoderRecipe
 from training.errors import RecipeError
 from training.recipe import Recipe, TeacherRecipe, TrainingSplit
 from training.sections import CorpusSplit, mistakes_of
@@ -22,7 +22,7 @@ def load_recipe(path: Path) -> Recipe | EncoderFile:
         RecipeError: lists every mistake, one a line.
     """
     content, mistakes = read_mapping(path)
-    is_task = "task" in content or not {"pretrain", "distil"} & content.keys()
+    is_task = "task" in content or not MADE_BY & content.keys()
     kind: type[Recipe | EncoderFile] = Recipe if is_task else EncoderFile
     context = {"folder": path.parent}
     recipe = None
@@ -71,6 +71,8 @@ def _contradictions(content: dict, path: Path) -> list[str]:
                 f"{teacher.max_tokens}"
             )
     for name, section in students.items():
+        if _mapping(section).get("pairs") == "apart" and content.get("task") != "sts":
+            mistakes.append(f"students.{name}.pairs: only sts has pairs to read apart")
         wanted = section.get("teachers") if isinstance(section, dict) else None
         wanted = wanted if isinstance(wanted, list) else []
         mistakes += [

@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from app.contract.encoded_text import Input, Pair
+from app.contract.heads import Head
 from app.contract.manifest import TOKENIZER, Score
 from app.contract.tokenization import SubwordTokenizer
 from training import processes
@@ -41,8 +42,8 @@ from training.register import Draft, register, set_aliases
 from training.report import write_report
 from training.reproducibility import commit, fingerprint, hardware, set_seed, versions
 from training.runners import onnx_runner
-from training.student import from_encoder, shallow_copy
-from training.task_model import TaskModel, new_model
+from training.student import from_encoder, reading_apart, shallow_copy
+from training.task_model import TaskModel, new_model, read_head
 from training.teacher import fine_tune, load_tokenizer, save_model
 from training.units import UnitSet
 
@@ -99,6 +100,7 @@ class Road:
             find_encoder(self.recipe.models[name].encoder or teacher.encoder, self.work_dir),
             max_tokens=teacher.max_tokens,
             stride=teacher.stride,
+            reads_apart=self.recipe.models[name].pairs == "apart",
         )
 
     def _first_teacher(self, name: str) -> TeacherRecipe:
@@ -193,11 +195,11 @@ class Road:
             history = []
             for i, stage in enumerate(recipe.stages):
                 examples = self.data.examples(stage, tokenizer)
-                units = self._units(name, examples)
+                units = self._units(name, examples, student.head)
                 history += distill(
                     student,
                     [
-                        Teacher.of(each, model, self._units(each, examples), units)
+                        Teacher.of(each, model, self._units(each, examples, model.head), units)
                         for each, model in teachers.items()
                     ],
                     units,
@@ -218,15 +220,17 @@ class Road:
 
     def _start(self, recipe: StudentRecipe, first: TaskModel) -> TaskModel:
         """A student before it is taught."""
+        student = first
+        if recipe.encoder:
+            source = find_encoder(recipe.encoder, self.work_dir)
+            student = from_encoder(source, first, dropout=recipe.dropout, seed=self.recipe.seed)
         if recipe.layers:
-            return shallow_copy(first, recipe.layers, dropout=recipe.dropout)
-        assert recipe.encoder is not None
-        source = find_encoder(recipe.encoder, self.work_dir)
-        return from_encoder(source, first, dropout=recipe.dropout, seed=self.recipe.seed)
+            student = shallow_copy(student, recipe.layers, dropout=recipe.dropout)
+        return reading_apart(student) if recipe.pairs == "apart" else student
 
-    def _units(self, name: str, examples: list[Example]) -> UnitSet:
+    def _units(self, name: str, examples: list[Example], head: Head) -> UnitSet:
         """Examples as a model reads them."""
-        return UnitSet(examples, self.tokenizer(name), self.data.head)
+        return UnitSet(examples, self.tokenizer(name), head)
 
     def _export_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:
@@ -256,8 +260,9 @@ class Road:
         """Every model in fp32 and as it will be served, teachers first."""
         folder = self.folder("export")
         return {
-            file: Engine(self.tokenizer(name), onnx_runner(folder / f"{file}.onnx"), self.data.head)
+            file: Engine(self.tokenizer(name), onnx_runner(folder / f"{file}.onnx"), head)
             for name in self.recipe.models
+            for head in (read_head(self.folder(name)),)
             for file in (f"{name}{FP32}", name)
         }
 
@@ -371,7 +376,7 @@ class Road:
                 "stride": first.stride,
                 "pad_id": facts["pad_id"],
             },
-            "head": self.data.head,
+            "head": read_head(self.folder(name)),
             "quality": scores["quality"],
             "loyalty": scores["loyalty"],
             "calibration": calibration or None,

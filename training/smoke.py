@@ -90,6 +90,6 @@ def _in_miniature(content: Any, encoders: dict[str, Path], steps: int) -> Any:  
         tokens = steps * BLOCK["block_length"] * BLOCK["batch_size"]
         small |= BLOCK | {"tokens": tokens}
     if "epochs" in small:
-        examples = EXAMPLES * sum(split["repeat"] for split in small["data"])
+        examples = EXAMPLES * sum(split.get("repeat", 1) for split in small["data"])
         small |= {"epochs": 1, "batch_size": math.ceil(examples / steps)}
     return small

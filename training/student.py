@@ -7,6 +7,7 @@ from typing import TypeVar
 from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
+from app.contract.heads import VectorHead
 from training.errors import StepError
 from training.task_model import TaskModel, encoder_layers, new_model, set_dropout
 
@@ -46,6 +47,11 @@ def from_encoder(source: str, teacher: TaskModel, *, dropout: float, seed: int) 
     if student.config.hidden_size == teacher.config.hidden_size:
         student.outputs.load_state_dict(teacher.outputs.state_dict())
     return student
+
+
+def reading_apart(student: TaskModel) -> TaskModel:
+    """A bi-encoder on the trunk of a student, whose outputs it does not need."""
+    return TaskModel(student.trunk, VectorHead(width=student.config.hidden_size))
 
 
 def copy_layers(model: Model, layers: Sequence[int]) -> Model:

@@ -8,10 +8,11 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, PretrainedConfig
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
-from app.contract.heads import Head
+from app.contract.heads import Head, VectorHead
 from training.errors import StepError
 from training.hub import resolve_model
 
@@ -32,7 +33,7 @@ class TaskModel(PreTrainedModel):
     """A trunk with one linear layer for each output of a head.
 
     Outputs of tokens are read off their last hidden states, outputs of texts off the mean of those
-    of their real tokens.
+    of their real tokens. A vector is that mean itself, at length 1.
     """
 
     config_class = PretrainedConfig
@@ -47,8 +48,6 @@ class TaskModel(PreTrainedModel):
             head: names and widths of the outputs.
         """
         super().__init__(trunk.config)
-        if getattr(trunk, "pooler", None) is not None:
-            trunk.pooler = None  # unused, and its weights would be counted and exported
         self.trunk = trunk
         self.head = head
         self._reads_types = "token_type_ids" in inspect.signature(trunk.forward).parameters
@@ -56,7 +55,9 @@ class TaskModel(PreTrainedModel):
         self.dropout = nn.Dropout(rates[0] if rates else 0.0)
         width = trunk.config.hidden_size
         self.outputs = nn.ModuleDict(
-            {output.name: nn.Linear(width, output.width or 1) for output in head.outputs}
+            {}
+            if isinstance(head, VectorHead)
+            else {output.name: nn.Linear(width, output.width or 1) for output in head.outputs}
         )
         for layer in self.outputs.values():
             nn.init.normal_(layer.weight, std=0.02)
@@ -76,6 +77,8 @@ class TaskModel(PreTrainedModel):
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (kept * mask).sum(dim=1) / mask.sum(dim=1)
         results = {HIDDEN: hidden}
+        if isinstance(self.head, VectorHead):
+            return results | {"vector": functional.normalize(mean.float(), dim=-1)}
         for output in self.head.outputs:
             values = self.outputs[output.name](kept if output.per_token else mean)
             results[output.name] = values if output.width else values.squeeze(-1)
@@ -90,10 +93,27 @@ class TaskModel(PreTrainedModel):
     @classmethod
     def load(cls, folder: Path) -> "TaskModel":
         """Read what `save` wrote."""
-        head = _HEAD.validate_python(json.loads((folder / HEAD).read_text(encoding="utf-8")))
-        model = cls(AutoModel.from_pretrained(folder, attn_implementation="eager"), head)
+        model = cls(load_trunk(str(folder)), read_head(folder))
         model.outputs.load_state_dict(load_file(folder / OUTPUTS))
         return model
+
+
+def read_head(folder: Path) -> Head:
+    """The head of a saved model."""
+    return _HEAD.validate_python(json.loads((folder / HEAD).read_text(encoding="utf-8")))
+
+
+def load_trunk(source: str) -> PreTrainedModel:
+    """An encoder without any head or pooler; see training.hub.resolve_model for `source`."""
+    trunk = AutoModel.from_pretrained(resolve_model(source), attn_implementation="eager")
+    if getattr(trunk, "pooler", None) is not None:
+        trunk.pooler = None  # unused, and its weights would be counted and exported
+    return trunk
+
+
+def vector_head(source: str) -> VectorHead:
+    """The head that makes a bi-encoder of an encoder."""
+    return VectorHead(width=AutoConfig.from_pretrained(resolve_model(source)).hidden_size)
 
 
 def new_model(source: str, head: Head, *, dropout: float, seed: int) -> TaskModel:
@@ -109,7 +129,7 @@ def new_model(source: str, head: Head, *, dropout: float, seed: int) -> TaskMode
         StepError: an architecture without a stack of layers to copy students from.
     """
     torch.manual_seed(seed)
-    trunk = AutoModel.from_pretrained(resolve_model(source), attn_implementation="eager")
+    trunk = load_trunk(source)
     set_dropout(trunk, dropout)
     model = TaskModel(trunk, head)
     encoder_layers(model)  # refuses what no student could be made of, before training it

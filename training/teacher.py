@@ -19,7 +19,9 @@ from training.task_model import TaskModel
 from training.units import UnitSet
 
 
-def load_tokenizer(source: str, *, max_tokens: int, stride: int) -> SubwordTokenizer:
+def load_tokenizer(
+    source: str, *, max_tokens: int, stride: int, reads_apart: bool = False
+) -> SubwordTokenizer:
     """The tokenizer of a Hugging Face id or path, under the contract's normalization."""
     tokenizer = AutoTokenizer.from_pretrained(resolve_model(source), use_fast=True)
     return SubwordTokenizer(
@@ -27,6 +29,7 @@ def load_tokenizer(source: str, *, max_tokens: int, stride: int) -> SubwordToken
         max_tokens=max_tokens,
         stride=stride,
         pad_id=tokenizer.pad_token_id,
+        reads_apart=reads_apart,
     )
 
 

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.contract.encoded_text import EncodedText, Input, Pair, Window, Word
-from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
+from app.contract.heads import ClassHead, Head, Output, ScoreHead, SpanHead, TagHead, VectorHead
 from app.contract.tokenization import SubwordTokenizer
 from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
 from training.loop import device
 
 NO_TARGET = -100
 """Class of a unit that nobody has labelled; a score that is not known is NaN."""
+
+SCORES = ScoreHead()
+"""The range of gold scores, and so of what teachers put out."""
 
 Targets = dict[str, NDArray[np.generic]]
 """Output -> target of each unit of one example: classes (int64) or values (float32)."""
@@ -32,7 +35,8 @@ class Batch:
 
     Attributes:
         inputs: `input_ids`, `attention_mask`, `token_type_ids`, shape (windows, longest).
-        text_rows: window that speaks for each example, shape (examples,).
+        text_rows: window that speaks for each example, shape (examples,); of a pair that is read
+            apart the first of two.
         rows, columns: window and position of each word, all examples in order, shape (words,).
         targets: output -> shape (words,) or (examples,).
         words, tokens: how many each example has.
@@ -47,7 +51,14 @@ class Batch:
     tokens: list[int]
 
     def decisions(self, outputs: dict[str, Tensor], head: Head) -> dict[str, Tensor]:
-        """The head's outputs at the units, float32, shape (words or examples, width)."""
+        """The head's outputs at the units, float32, shape (words or examples, width).
+
+        Of two vectors it is their score: cosine 0 is the lowest, cosine 1 the highest.
+        """
+        if isinstance(head, VectorHead):
+            first, second = (outputs["vector"][self.text_rows + i].float() for i in (0, 1))
+            cosine = (first * second).sum(dim=-1, keepdim=True)
+            return {"logits": SCORES.low + (SCORES.high - SCORES.low) * cosine}
         return {
             output.name: (
                 outputs[output.name][self.rows, self.columns]
@@ -95,7 +106,7 @@ class UnitSet:
         rows = [windows + first for (_, windows, _), first in zip(words, firsts, strict=True)]
         targets = {
             output.name: np.concatenate([self._targets[i][output.name] for i in indices])
-            for output in self.head.outputs
+            for output in decided(self.head)
         }
         return Batch(
             {name: _tensor(array) for name, array in arrays.items()},
@@ -110,6 +121,11 @@ class UnitSet:
     def starts(self, index: int) -> NDArray[np.int64]:
         """Code point at which each word of an example starts, shape (words,)."""
         return np.asarray([word.start for word in _read_words(self.encoded[index])], np.int64)
+
+
+def decided(head: Head) -> tuple[Output, ...]:
+    """What there is to learn: a head's outputs, or the score that two vectors make."""
+    return SCORES.outputs if isinstance(head, VectorHead) else head.outputs
 
 
 def align(student: UnitSet, teacher: UnitSet) -> list[NDArray[np.int64]]:
@@ -148,7 +164,7 @@ def targets_of(example: Example, encoded: EncodedText, head: Head) -> Targets:
             if output.width == 1
             else np.full(words if output.per_token else 1, NO_TARGET, np.int64)
         )
-        for output in head.outputs
+        for output in decided(head)
     }
     match head, example:
         case ((SpanHead() | TagHead()), TaggedSentence()):
@@ -156,7 +172,7 @@ def targets_of(example: Example, encoded: EncodedText, head: Head) -> Targets:
                 targets[name] = _word_targets(example.words, tags, encoded, labels)
         case ClassHead(), LabelledText() if example.label in head.labels:
             targets["logits"] = np.asarray([head.labels.index(example.label)], np.int64)
-        case ScoreHead(), ScoredPair():
+        case ((ScoreHead() | VectorHead()), ScoredPair()):
             targets["logits"] = np.asarray([example.score], np.float32)
     return targets
 

@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 from app.contract.encoded_text import Input, Pair
-from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
+from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead, VectorHead
 from tests.training.toy_models import toy_model, toy_tokenizer
 from training.errors import StepError
 from training.export import PARITY, check_parity, export_model
@@ -18,6 +18,7 @@ CASES: list[tuple[Head, list[Input], list[str]]] = [
     (TagHead(labels=("A", "B"), xpos=("x", "y", "z")), TEXTS, ONE),
     (ClassHead(labels=("a", "b")), TEXTS, ONE),
     (ScoreHead(), PAIRS, TWO),
+    (VectorHead(width=16), TEXTS, ONE),
 ]
 
 

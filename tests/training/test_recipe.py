@@ -9,6 +9,7 @@ from tests.training.tiny_corpus import (
     recipe_content,
     write_recipe,
 )
+from tests.training.tiny_parallel import sentence_content
 from training.encoder import PUBLISHED, encoder_key, find_encoder
 from training.encoder_recipe import EncoderFile, EncoderRecipe
 from training.errors import RecipeError
@@ -146,7 +147,7 @@ def test_an_encoder_is_pre_trained_or_distilled_never_both(tmp_path: Path) -> No
     teacher = encoder_content(tmp_path)
     content = distilled_encoder_content(teacher)
 
-    with pytest.raises(RecipeError, match="give either pretrain or distil"):
+    with pytest.raises(RecipeError, match="give one of distil, pretrain, sentences"):
         load_recipe(write_encoder(tmp_path, content | {"pretrain": teacher["pretrain"]}))
 
 
@@ -190,16 +191,69 @@ def test_another_teacher_makes_another_encoder_but_more_tokens_do_not(tmp_path: 
     assert len({key(teacher), key(longer), key(teacher, temperature=1.0)}) == 3
 
 
-def test_a_student_starts_from_layers_or_from_an_encoder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        {"layers": [1]},
+        {"encoder": {"source": "some/encoder"}},
+        {"layers": [1], "encoder": {"source": "some/encoder"}},
+    ],
+    ids=["layers of the teacher", "an encoder", "layers of an encoder"],
+)
+def test_a_student_may_start_from(tmp_path: Path, start: dict) -> None:
     content = recipe_content(tmp_path)
     student = content["students"]["distil-tiny"]
-    student["encoder"] = {"source": "some/encoder"}
-    with pytest.raises(RecipeError, match="give either layers of the first teacher or an encoder"):
+    del student["layers"]
+    student |= start
+
+    recipe = load_recipe(write_recipe(tmp_path, content)).students["distil-tiny"]
+
+    assert (recipe.layers is not None, recipe.encoder is not None) == (
+        "layers" in start,
+        "encoder" in start,
+    )
+
+
+def test_a_student_that_starts_from_nothing_is_refused(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    del content["students"]["distil-tiny"]["layers"]
+
+    with pytest.raises(RecipeError, match="give layers of the first teacher, an encoder, or"):
         load_recipe(write_recipe(tmp_path, content))
 
-    del student["layers"]
-    recipe = load_recipe(write_recipe(tmp_path, content))
-    assert recipe.students["distil-tiny"].encoder.base == "some/encoder"
+
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [(0.0, "distil-tiny.pairs: only sts has pairs"), (1.0, r"weights\.hidden: must be 0")],
+)
+def test_what_a_bi_encoder_cannot_do_is_refused(
+    tmp_path: Path, hidden: float, message: str
+) -> None:
+    content = recipe_content(tmp_path)
+    student = content["students"]["distil-tiny"]
+    student |= {"pairs": "apart", "weights": {"soft": 1.0, "hard": 0.5, "hidden": hidden}}
+
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write_recipe(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": [{"corpus": "ro-sts", "split": "train"}]}, "ro-sts holds no ParallelSentence"),
+        ({"scored_dev": {"corpus": "ro-sts/ro-en", "split": "dev"}}, "holds no ScoredPair"),
+        ({"data": [{"corpus": "ro-sts/ro-en", "split": "dev[:9%]"}]}, "overlaps dev"),
+        ({"data": []}, "sentences.data: "),
+        ({"encoder": {}}, "give either source or recipe"),
+    ],
+)
+def test_a_mistake_in_a_recipe_of_sentences_is_named(
+    tmp_path: Path, changes: dict, message: str
+) -> None:
+    content = sentence_content(tmp_path, tmp_path, **changes)
+
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write_encoder(tmp_path, content))
 
 
 def test_encoders_that_teachers_of_an_encoder_learnt_from_dev_are_refused(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.contract.heads import SpanHead
+from app.contract.heads import SpanHead, VectorHead
 from tests.training.toy_models import toy_masked_lm, toy_masking_tokenizer, toy_model
 from training.errors import StepError
-from training.student import from_encoder, shallow_copy
+from training.student import from_encoder, reading_apart, shallow_copy
 from training.task_model import TaskModel, encoder_layers
 
 HEAD = SpanHead(labels=("O", "B-X", "I-X"))
@@ -83,3 +83,20 @@ def test_a_student_on_an_encoder_has_its_teachers_outputs_where_the_width_fits(
     assert len(encoder_layers(student)) == 1
     assert ours.shape == (3, width)
     assert torch.equal(ours, theirs) is copied
+
+
+def test_a_bi_encoder_gives_the_mean_of_real_tokens_at_length_one(tmp_path: Path) -> None:
+    """The second text has two tokens and two of padding."""
+    student = reading_apart(shallow_copy(toy_model(HEAD), [1], dropout=0.0)).eval()
+    ids = torch.tensor([[2, 5, 6, 3], [2, 3, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+
+    student.save(tmp_path)
+    found = TaskModel.load(tmp_path).eval()(ids, mask)
+
+    hidden = found["last_hidden_state"]
+    means = torch.stack([hidden[0].mean(dim=0), hidden[1, :2].mean(dim=0)])
+    expected = means / means.norm(dim=1, keepdim=True)
+    assert student.head == VectorHead(width=16)
+    torch.testing.assert_close(found["vector"], expected)
+    torch.testing.assert_close(student(ids, mask)["vector"], expected)

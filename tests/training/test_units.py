@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.contract.heads import ClassHead, ScoreHead, SpanHead, TagHead
+from app.contract.heads import ClassHead, ScoreHead, SpanHead, TagHead, VectorHead
 from tests.training.toy_models import toy_model, toy_tokenizer
 from training.datasets.examples import LabelledText, ScoredPair, TaggedSentence
 from training.distill import Teacher, distill, ensemble
@@ -14,6 +14,7 @@ from training.units import NO_TARGET, UnitSet, align
 
 SPANS = SpanHead(labels=("O", "B-X", "I-X"))
 CASED = toy_tokenizer(["Ana", "Ma", "##ria", "la", "Cl", "##uj", "-", "N"])
+APART = toy_tokenizer(["Ana", "la"], reads_apart=True)
 UNCASED = toy_tokenizer(["ana", "maria", "la", "c", "##luj", "-", "n"], lowercase=True)
 
 
@@ -184,3 +185,49 @@ def test_words_that_a_teacher_does_not_start_are_silent() -> None:
     aligned = align(student, other)[0]
 
     assert np.array_equal(aligned, [0, -1])
+
+
+PAIRS = [ScoredPair("la", "Ana", 4.5), ScoredPair("Ana la", "Ana la", 5.0)]
+
+
+def test_the_decision_about_a_pair_read_apart_is_the_cosine_in_the_range_of_gold() -> None:
+    """Cosine 1 is 5, cosine 0 would be 0."""
+    head = VectorHead(width=16)
+    batch = UnitSet(PAIRS, APART, head).batch([1, 0])
+    vectors = toy_model(head)(**batch.inputs)
+
+    values = batch.decisions(vectors, head)["logits"]
+
+    cosine = torch.dot(vectors["vector"][2], vectors["vector"][3]).item()
+    assert batch.targets["logits"].tolist() == [5.0, 4.5]
+    assert values.flatten().tolist() == pytest.approx([5.0, 5.0 * cosine], abs=1e-5)
+    assert values.shape == (2, 1)
+
+
+def test_a_teacher_that_reads_pairs_teaches_a_student_that_reads_them_apart(
+    tmp_path: Path,
+) -> None:
+    """From what the teacher says, and from gold."""
+    own, units = UnitSet(PAIRS, CASED, ScoreHead()), UnitSet(PAIRS, APART, VectorHead(width=16))
+    teacher = Teacher.of("teacher", toy_model(ScoreHead(), seed=1), own, units)
+    stage = {
+        "data": [{"corpus": "ro-sts", "split": "train"}],
+        "epochs": 12,
+        "batch_size": 2,
+        "learning_rate": 1e-2,
+    }
+
+    history = distill(
+        toy_model(VectorHead(width=16)),
+        [teacher],
+        units,
+        Stage.model_validate(stage),
+        weights=LossWeights(soft=1.0, hard=0.5, hidden=0.0),
+        temperature=1.0,
+        seed=1,
+        checkpoint=tmp_path / "checkpoint.pt",
+        title="test",
+    )
+
+    totals = [entry["soft logits"] + entry["hard logits"] for entry in history]
+    assert totals[-1] < totals[0]

@@ -14,11 +14,16 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 def toy_tokenizer(
-    pieces: Sequence[str], *, lowercase: bool = False, max_tokens: int = 16, stride: int = 2
+    pieces: Sequence[str],
+    *,
+    lowercase: bool = False,
+    max_tokens: int = 16,
+    stride: int = 2,
+    reads_apart: bool = False,
 ) -> SubwordTokenizer:
     """WordPiece over exactly these pieces."""
     backend = _wordpiece((*SPECIAL, *pieces), lowercase=lowercase)
-    return SubwordTokenizer(backend, max_tokens=max_tokens, stride=stride)
+    return SubwordTokenizer(backend, max_tokens=max_tokens, stride=stride, reads_apart=reads_apart)
 
 
 def toy_masking_tokenizer(
@@ -51,7 +56,8 @@ def _wordpiece(vocabulary: Sequence[str], *, lowercase: bool) -> Tokenizer:
 def toy_model(head: Head, *, layers: int = 4, seed: int = 0) -> TaskModel:
     """A BERT of width 16 with random weights."""
     torch.manual_seed(seed)
-    return TaskModel(BertModel(_config(30, layers=layers, width=16)), head).eval()
+    trunk = BertModel(_config(30, layers=layers, width=16), add_pooling_layer=False)
+    return TaskModel(trunk, head).eval()
 
 
 def toy_masked_lm(
