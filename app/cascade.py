@@ -93,8 +93,11 @@ async def answer_by_cascade(
         deadline_s: monotonic time after which the answers are worth nothing.
 
     Raises:
-        ServiceError: the student did not answer.
+        ServiceError: what is asked for has no calibration, or the student did not answer.
     """
+    if not call.parameters.is_calibrated:
+        detail = "a cascade is calibrated for classes, not for ratings; name a model"
+        raise RequestError(Fault("not_calibrated", detail, field="parameters.labels"))
     own = await answer(call, student, deadline_s=deadline_s)
     doubted = await compute(lambda: _doubted(student, own), call.reading.inputs)
     counts = student.metrics.cascade_inputs

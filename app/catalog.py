@@ -66,6 +66,7 @@ class Catalog:
         return {
             "description": manifest.description,
             "labels": label_names(manifest.head) or None,
+            "rating": list(getattr(manifest.head, "rating", ())) or None,
             "languages": list(manifest.languages),
             "licence": manifest.licence,
             "base": manifest.base,

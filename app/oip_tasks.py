@@ -32,8 +32,14 @@ def metadata(manifest: Manifest) -> tuple[list[TensorMetadata], list[TensorMetad
         TensorMetadata(name=name, datatype="BYTES", shape=[-1])
         for name in input_names(manifest.task)
     ]
+    # Classes and ratings differ in number, and a request chooses between them.
+    is_open = isinstance(manifest.head, ClassHead) and manifest.head.rating
     outputs = [
-        TensorMetadata(name=output.name, datatype=output.datatype, shape=[-1, *output.shape[1:]])
+        TensorMetadata(
+            name=output.name,
+            datatype=output.datatype,
+            shape=[-1, *(-1 if is_open else width for width in output.shape[1:])],
+        )
         for output in to_outputs(manifest, [])
     ]
     return inputs, outputs
@@ -90,11 +96,13 @@ def to_outputs(manifest: Manifest, replies: Sequence[Any]) -> list[Output]:
         return [Output("score", "FP32", (n,), [score for (score,) in replies])]
     if isinstance(head, ClassHead):
         of_label = [{item["label"]: item["score"] for item in reply} for reply in replies]
-        probabilities = [scores[label] for scores in of_label for label in head.labels]
+        is_rated = any(label in head.rating for scores in of_label for label in scores)
+        labels = head.rating if is_rated else head.labels
+        probabilities = [scores[label] for scores in of_label for label in labels]
         return [
             Output("label", "BYTES", (n,), [reply[0]["label"] for reply in replies]),
             Output("score", "FP32", (n,), [reply[0]["score"] for reply in replies]),
-            Output("probabilities", "FP32", (n, len(head.labels)), probabilities),
+            Output("probabilities", "FP32", (n, len(labels)), probabilities),
         ]
     documents = [orjson.dumps(reply).decode() for reply in replies]
     return [Output("result", "BYTES", (n,), documents)]

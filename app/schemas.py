@@ -34,6 +34,11 @@ class Wire(BaseModel):
 class Parameters(Wire):
     """Parameters of a task, named as in Hugging Face's pipelines."""
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether what they ask for is what a cascade's confidence was fitted to."""
+        return True
+
 
 class TaskRequest(Wire):
     """Body of `POST /v1/{task}`; each task says what its inputs and parameters are."""
@@ -108,6 +113,9 @@ class ModelInfo(Wire):
     ms_per_token: float | None = Field(None, description="core time, measured at load")
     description: str | None = None
     labels: list[str] | None = None
+    rating: list[str] | None = Field(
+        None, description="labels of a second, finer answer; see parameters.labels"
+    )
     languages: list[str] | None = None
     licence: str | None = None
     base: str | None = None

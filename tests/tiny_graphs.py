@@ -42,6 +42,7 @@ UPOS = dict.fromkeys(("Maria", "Ion", "Ionescu", "București", "Timișoara", "Ia
 }
 XPOS = {"merge": "Vmip3s", "la": "Spsa", "și": "Crssp", ".": "PERIOD"}
 SENTIMENT = {"bun": "positive", "rău": "negative"}
+RATING = {"bun": "5", "puțin": "4", "oleacă": "2", "rău": "1"}
 DIALECT = {"oleacă": "MD", "puțin": "RO"}
 INTENTS = {"trezește": "IN:CREATE_ALARM", "plouă": "IN:GET_WEATHER"}
 SLOTS = {
@@ -76,7 +77,7 @@ HEADS: dict[str, Head] = {
         xpos=("Np", "Crssp", "PERIOD", "Spsa", "Vmip3s"),
     ),
     "ner": SpanHead(labels=LABELS),
-    "sentiment": ClassHead(labels=("negative", "positive")),
+    "sentiment": ClassHead(labels=("negative", "positive"), rating=("1", "2", "4", "5")),
     "dialect": ClassHead(labels=("MD", "RO")),
     "sts": ScoreHead(),
     "parse": ParseHead(
@@ -127,13 +128,7 @@ def _draft(head: Head) -> _Draft:
                 {"table": _tag_table(TAGS, head.labels)},
             )
         case ClassHead():
-            words = SENTIMENT if "positive" in head.labels else DIALECT
-            return _Draft(
-                f"tiny ({_ALL}) => (float[rows,{len(head.labels)}] logits) "
-                "{ evidence = Gather(table, input_ids)"
-                "  logits = ReduceSum<keepdims=0>(evidence, tokens) }",
-                {"table": _table(words, head.labels, EVIDENCE), "tokens": tokens},
-            )
+            return _classes(head, tokens)
         case ScoreHead():
             # Pairs of the same word on both sides, counted.
             return _Draft(
@@ -195,6 +190,21 @@ def _tags(head: TagHead) -> _Draft:
         "  xpos_logits = Gather(xpos, input_ids) }",
         constants | {"xpos": _tag_table(XPOS, head.xpos)},
     )
+
+
+def _classes(head: ClassHead, tokens: NDArray[np.int64]) -> _Draft:
+    words = SENTIMENT if "positive" in head.labels else DIALECT
+    output = f"float[rows,{len(head.labels)}] logits"
+    body = "evidence = Gather(table, input_ids)  logits = ReduceSum<keepdims=0>(evidence, tokens)"
+    constants = {"table": _table(words, head.labels, EVIDENCE), "tokens": tokens}
+    if head.rating:
+        output += f", float[rows,{len(head.rating)}] rating_logits"
+        body += (
+            "  stars = Gather(ratings, input_ids)"
+            "  rating_logits = ReduceSum<keepdims=0>(stars, tokens)"
+        )
+        constants |= {"ratings": _table(RATING, head.rating, EVIDENCE)}
+    return _Draft(f"tiny ({_ALL}) => ({output}) {{ {body} }}", constants)
 
 
 def _answer(tokens: NDArray[np.int64], labels: NDArray[np.int64]) -> _Draft:

@@ -89,9 +89,11 @@ def score_table(scores: dict[str, Score]) -> str:
 
 def _facts(manifest: Manifest, evaluation: Record) -> str:
     speed = evaluation["speed"]
+    ratings = getattr(manifest.head, "rating", ())
     rows = {
         "task": manifest.task,
         "labels": ", ".join(label_names(manifest.head)),
+        **({"ratings": ", ".join(ratings)} if ratings else {}),
         "parameters": f"{manifest.parameters:,}",
         "precision": f"{manifest.precision} (weights stored as {manifest.weights})",
         "file": f"{evaluation['bytes']:,} bytes",

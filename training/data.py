@@ -18,6 +18,8 @@ from training.sections import CorpusSplit
 from training.text_mix import read_mix
 
 logger = logging.getLogger(__name__)
+LEFT_OUT = {"sentiment": "neutral"}
+"""Task -> a class of some corpora that it does not have: texts of that class are not read."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,12 @@ class RoadData:
                 labels that no teacher is trained on.
         """
         head = self.head
-        known = {"", *getattr(head, "labels", ())}
+        known, stars = {"", *getattr(head, "labels", ())}, {*getattr(head, "rating", ())}
         stages = [stage for student in self.recipe.students.values() for stage in student.stages]
         splits = [split for stage in stages for split in stage.data if split.labels == "gold"]
         for split in (*splits, self.recipe.dev):
-            odd = sorted(labels_of(self._read(split)) - known)
+            read = self._read(split)
+            odd = sorted(labels_of(read) - known) + sorted(stars and ratings_of(read) - stars)
             if odd:
                 raise DataError(
                     f"{split.corpus} {split.split}: labels {', '.join(odd)} do not occur in the "
@@ -108,8 +111,9 @@ class RoadData:
         return [e for t in teachers for stage in t.stages for e in self.labelled(stage)]
 
     def _read(self, split: CorpusSplit) -> list[Example]:
-        kind = CORPORA[split.corpus].kind
-        return read_split(self.data_dir, split.corpus, split.split, kind)
+        kind, left_out = CORPORA[split.corpus].kind, LEFT_OUT.get(self.recipe.task)
+        read = read_split(self.data_dir, split.corpus, split.split, kind)
+        return [e for e in read if not (isinstance(e, LabelledText) and e.label == left_out)]
 
 
 def new_head(task: str, examples: Sequence[Example]) -> Head:
@@ -131,7 +135,7 @@ def new_head(task: str, examples: Sequence[Example]) -> Head:
             types = sorted({label[2:] for label in labels if label != "O"})
             return SpanHead(labels=("O", *(f"{bio}-{name}" for name in types for bio in "BI")))
         case _:
-            return ClassHead(labels=labels)
+            return ClassHead(labels=labels, rating=tuple(sorted(ratings_of(examples))))
 
 
 def labels_of(examples: Sequence[Example]) -> set[str]:
@@ -146,6 +150,11 @@ def labels_of(examples: Sequence[Example]) -> set[str]:
             case _:
                 pass
     return found
+
+
+def ratings_of(examples: Sequence[Example]) -> set[str]:
+    """The ratings that occur beside classes."""
+    return {e.rating for e in examples if isinstance(e, LabelledText) and e.rating}
 
 
 def _without_labels(example: Example) -> Example:

@@ -135,12 +135,21 @@ def quality(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]
             values = found.decisions["logits"]
             return {"pearson": pearson(values, scored), "spearman": spearman(values, scored)}
         case ClassHead():
-            truth = [e.label for e in examples if isinstance(e, LabelledText)]
+            texts = [e for e in examples if isinstance(e, LabelledText)]
+            truth = [text.label for text in texts]
             predicted = found.labels("logits", head.labels)
-            return {
+            scores = {
                 "accuracy": accuracy(predicted, truth),
                 "macro_f1": macro_f1(predicted, truth),
             }
+            rated = [(i, text.rating) for i, text in enumerate(texts) if text.rating]
+            if head.rating and rated:
+                said = found.labels("rating_logits", head.rating)
+                given = [said[i] for i, _ in rated]
+                stars = [rating for _, rating in rated]
+                scores["rating_accuracy"] = accuracy(given, stars)
+                scores["rating_macro_f1"] = macro_f1(given, stars)
+            return scores
         case _:
             raise StepError(f"no scores are known for heads of kind {head.kind}")
 
@@ -178,9 +187,9 @@ def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
         "probability_loyalty": probability_loyalty(*pair),
         "probability_loyalty_base2": probability_loyalty(*pair, base=2),
     }
-    if "xpos_logits" in student.decisions:
-        fine = teacher.decisions["xpos_logits"], student.decisions["xpos_logits"], teacher.owner
-        scores["xpos_label_loyalty"] = label_loyalty(*fine)
+    for name in student.decisions.keys() - {"logits"}:
+        fine = teacher.decisions[name], student.decisions[name], teacher.owner
+        scores[f"{name.removesuffix('_logits')}_label_loyalty"] = label_loyalty(*fine)
     if isinstance(student.head, SpanHead):
         scores["span_loyalty"] = strict_f1(student.spans, teacher.spans)
     return scores

@@ -170,8 +170,11 @@ def targets_of(example: Example, encoded: EncodedText, head: Head) -> Targets:
         case ((SpanHead() | TagHead()), TaggedSentence()):
             for name, labels, tags in _tag_layers(head, example):
                 targets[name] = _word_targets(example.words, tags, encoded, labels)
-        case ClassHead(), LabelledText() if example.label in head.labels:
-            targets["logits"] = np.asarray([head.labels.index(example.label)], np.int64)
+        case ClassHead(), LabelledText():
+            if example.label in head.labels:
+                targets["logits"] = np.asarray([head.labels.index(example.label)], np.int64)
+            if example.rating in head.rating:
+                targets["rating_logits"] = np.asarray([head.rating.index(example.rating)], np.int64)
         case ((ScoreHead() | VectorHead()), ScoredPair()):
             targets["logits"] = np.asarray([example.score], np.float32)
     return targets

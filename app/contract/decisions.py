@@ -32,7 +32,7 @@ class Decisions:
 
 
 def label_sets(head: LabelHead) -> dict[str, tuple[str, ...]]:
-    """Labels of each output that chooses labels."""
+    """Labels of each output that answers by default; ratings have to be asked for."""
     match head:
         case TagHead():
             xpos = {"xpos_logits": head.xpos} if head.xpos else {}

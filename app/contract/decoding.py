@@ -214,15 +214,20 @@ def entities(
 
 
 def class_scores(
-    head: ClassHead, outputs: Sequence[WindowOutputs], *, activation: Activation = "softmax"
+    head: ClassHead,
+    outputs: Sequence[WindowOutputs],
+    *,
+    activation: Activation = "softmax",
+    by_rating: bool = False,
 ) -> list[ClassScore]:
-    """All labels, best first."""
-    scores = outputs[0]["logits"]
+    """All labels, or all ratings of a head that has them, best first."""
+    labels = head.rating if by_rating else head.labels
+    scores = outputs[0]["rating_logits" if by_rating else "logits"]
     if activation != "none":
         scores = softmax(scores) if activation == "softmax" else sigmoid(scores)
     # A stable sort of the negated scores keeps the head's order among equals.
     order = np.argsort(-scores, kind="stable")
-    return [ClassScore(head.labels[i], float(scores[i])) for i in order]
+    return [ClassScore(labels[i], float(scores[i])) for i in order]
 
 
 def similarity(head: NumberHead, outputs: Sequence[WindowOutputs]) -> float:

@@ -87,20 +87,32 @@ class SpanHead(Part):
 
 
 class ClassHead(Part):
-    """One label a text.
+    """One label a text: `logits`; and a finer one by itself: `rating_logits`, if any.
 
     Attributes:
         labels: of each logit.
+        rating: of each logit of the second output; none of them is a label too.
     """
 
     kind: Literal["classes"] = "classes"
     long: ClassVar[LongInput] = "cut"
     labels: Labels
+    rating: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _tells_ratings_apart(self) -> "ClassHead":
+        if len(self.rating) == 1:
+            raise ValueError("rating: two labels or none are needed")
+        _distinct(self.labels + self.rating)
+        return self
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """Of the graph."""
-        return (Output("logits", len(self.labels), False),)
+        classes = Output("logits", len(self.labels), False)
+        if not self.rating:
+            return (classes,)
+        return (classes, Output("rating_logits", len(self.rating), False))
 
 
 class ScoreHead(Part):

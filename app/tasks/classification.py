@@ -9,6 +9,7 @@ from app.contract.decoding import class_scores
 from app.contract.encoded_text import EncodedText, LongInput, WindowOutputs
 from app.contract.heads import ClassHead
 from app.contract.manifest import Manifest
+from app.errors import Fault, RequestError
 from app.inputs import InputLimits, Reading, read_texts
 from app.schemas import Parameters, TaskRequest, Wire
 from app.tasks.task import SCORE_DECIMALS, Decode, Task
@@ -30,6 +31,11 @@ Texts = Annotated[
 class ClassificationParameters(Parameters):
     """Parameters of `sentiment` and `dialect`."""
 
+    labels: Literal["class", "rating"] = Field(
+        "class",
+        description="which labels the reply has: the classes, or the ratings (stars) of a model "
+        "that has them; other models refuse it",
+    )
     top_k: int | None = Field(
         None, ge=1, description="how many labels to give, best first; all if not given"
     )
@@ -43,6 +49,11 @@ class ClassificationParameters(Parameters):
         description="read the beginning of a text that is longer than the model reads, and name it "
         "in X-Truncated; if false, such a text is refused",
     )
+
+    @property
+    def is_calibrated(self) -> bool:
+        """See Parameters."""
+        return self.labels == "class"
 
 
 class ClassificationRequest(TaskRequest):
@@ -74,11 +85,16 @@ def _stride(_: ClassificationParameters) -> None:
 def _decoder(manifest: Manifest, parameters: ClassificationParameters) -> Decode:
     head, activation = manifest.head, parameters.function_to_apply
     assert isinstance(head, ClassHead)
+    by_rating = parameters.labels == "rating"
+    if by_rating and not head.rating:
+        detail = f"{manifest.name} has no ratings, only the classes {', '.join(head.labels)}"
+        raise RequestError(Fault("invalid_parameter", detail, field="parameters.labels"))
 
     def decode(_: EncodedText, outputs: Sequence[WindowOutputs]) -> list[dict[str, object]]:
+        found = class_scores(head, outputs, activation=activation, by_rating=by_rating)
         return [
             {"label": label.label, "score": round(label.score, SCORE_DECIMALS)}
-            for label in class_scores(head, outputs, activation=activation)[: parameters.top_k]
+            for label in found[: parameters.top_k]
         ]
 
     return decode

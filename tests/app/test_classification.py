@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.app.harness import Api, assert_problem, serving
-from tests.tiny_package import MAX_TOKENS
+from tests.tiny_package import MAX_TOKENS, build, write_aliases
+from tests.tiny_pairs import calibrate
 
 pytestmark = pytest.mark.anyio
 
@@ -114,6 +115,8 @@ async def test_long_text_is_refused_without_truncation(api: Api, task: str) -> N
         ({"top_k": 1.5}, "top_k"),
         ({"top_k": True}, "top_k"),
         ({"function_to_apply": "relu"}, "'softmax'"),
+        ({"labels": "stars"}, "'class' or 'rating'"),
+        ({"labels": None}, "labels"),
     ],
 )
 async def test_other_values_of_parameters_are_422(
@@ -136,3 +139,87 @@ async def test_tensors_hold_the_best_label_and_every_probability(api: Api, task:
         "score": ([2], pytest.approx([high, high], abs=1e-6)),
         "probabilities": ([2, 2], pytest.approx([high, low, low, high], abs=1e-6)),
     }
+
+
+@pytest.fixture
+async def reviews(only: Callable[..., Path]) -> AsyncIterator[Api]:
+    """The sentiment model, which has ratings too."""
+    async with serving(only("sentiment")) as running:
+        yield running
+
+
+async def test_ratings_are_given_if_they_are_asked_for(reviews: Api) -> None:
+    """The word speaks for five stars, with a logit of 1 against three of 0."""
+    answer = (await reviews.ask("sentiment", ["bun"], parameters={"labels": "rating"})).json()
+
+    five = float(np.e / (np.e + 3))
+    rest = [scored(label, (1 - five) / 3) for label in ("1", "2", "4")]
+    assert answer == [[scored("5", five), *rest]]
+
+
+async def test_other_parameters_hold_for_ratings_too(reviews: Api) -> None:
+    parameters = {"labels": "rating", "top_k": 1, "function_to_apply": "none"}
+
+    answer = (await reviews.ask("sentiment", "rău rău", parameters=parameters)).json()
+
+    assert answer == [[scored("1", 2.0)]]
+
+
+async def test_a_model_without_ratings_refuses_to_rate(only: Callable[..., Path]) -> None:
+    async with serving(only("dialect")) as api:
+        response = await api.ask("dialect", "Ion", parameters={"labels": "rating"})
+
+    assert_problem(response, 422, "invalid_parameter", "no ratings, only the classes MD, RO")
+    assert response.json()["errors"][0]["field"] == "parameters.labels"
+
+
+async def test_a_cascade_refuses_to_rate(tmp_path: Path) -> None:
+    for model in ("tiny", "big"):
+        build(tmp_path, task="sentiment", model=model)
+    calibrate(tmp_path / "sentiment/tiny/1", threshold=0.5, task="sentiment")
+    write_aliases(tmp_path, task="sentiment", default="tiny", teacher="big")
+
+    async with serving(tmp_path) as api:
+        response = await api.ask(
+            "sentiment", "bun", model="cascade", parameters={"labels": "rating"}
+        )
+
+    assert_problem(response, 422, "not_calibrated", "not for ratings")
+
+
+async def test_ratings_are_listed_with_the_model(reviews: Api) -> None:
+    models = (await reviews.http.get("/v1/models/sentiment/tiny")).json()
+
+    assert models["labels"] == ["negative", "positive"]
+    assert models["rating"] == ["1", "2", "4", "5"]
+
+
+async def test_tensors_of_ratings_hold_every_rating_in_the_order_of_the_model(
+    reviews: Api,
+) -> None:
+    body = {
+        "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["bun bun"]}],
+        "parameters": {"labels": "rating"},
+    }
+
+    outputs = (await reviews.http.post("/v2/models/sentiment/infer", json=body)).json()["outputs"]
+
+    five, rest = np.exp(2) / (np.exp(2) + 3), 1 / (np.exp(2) + 3)
+    by_name = {output["name"]: (output["shape"], output["data"]) for output in outputs}
+    assert by_name == {
+        "label": ([1], ["5"]),
+        "score": ([1], pytest.approx([five], abs=1e-6)),
+        "probabilities": ([1, 4], pytest.approx([rest, rest, rest, five], abs=1e-6)),
+    }
+
+
+async def test_the_number_of_probabilities_is_open_where_there_are_ratings(
+    only: Callable[..., Path],
+) -> None:
+    shapes = {}
+    for task in ("sentiment", "dialect"):
+        async with serving(only(task)) as api:
+            outputs = (await api.http.get(f"/v2/models/{task}")).json()["outputs"]
+        shapes[task] = {output["name"]: output["shape"] for output in outputs}["probabilities"]
+
+    assert shapes == {"sentiment": [-1, -1], "dialect": [-1, 2]}

@@ -17,6 +17,7 @@ CASES: list[tuple[Head, list[Input], list[str]]] = [
     (SpanHead(labels=("O", "B-X", "I-X")), TEXTS, ONE),
     (TagHead(labels=("A", "B"), xpos=("x", "y", "z")), TEXTS, ONE),
     (ClassHead(labels=("a", "b")), TEXTS, ONE),
+    (ClassHead(labels=("a", "b"), rating=("1", "2", "4", "5")), TEXTS, ONE),
     (ScoreHead(), PAIRS, TWO),
     (VectorHead(width=16), TEXTS, ONE),
 ]

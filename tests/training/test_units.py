@@ -61,6 +61,17 @@ def test_texts_and_pairs_have_one_target_each() -> None:
     assert scores.batch([0]).inputs["token_type_ids"].tolist() == [[0, 0, 0, 1, 1]]
 
 
+def test_stars_are_targets_of_an_output_of_their_own_where_there_are_any() -> None:
+    """The second text has a class and no stars, the third neither: a teacher labels it."""
+    head = ClassHead(labels=("neg", "pos"), rating=("1", "5"))
+    texts = [LabelledText("la", "pos", "5"), LabelledText("la", "neg"), LabelledText("la", "")]
+
+    targets = UnitSet(texts, CASED, head).batch([0, 1, 2]).targets
+
+    assert targets["logits"].tolist() == [1, 0, NO_TARGET]
+    assert targets["rating_logits"].tolist() == [1, NO_TARGET, NO_TARGET]
+
+
 def test_every_word_of_a_long_sentence_is_decided_once_where_it_has_most_context() -> None:
     tokenizer = toy_tokenizer(["la", "Ana"], max_tokens=8, stride=2)
     units = UnitSet([sentence(*["la", "Ana"] * 6)], tokenizer, SPANS)
