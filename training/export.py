@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -137,7 +138,7 @@ def store_int8(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-def expanded(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+def expanded(stored: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
     """The matrices of a graph that `store_int8` wrote, as they are once it is loaded.
 
     Args:
