@@ -12,7 +12,7 @@ from training.datasets import CORPORA, read_split
 from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
 from training.datasets.sentences import choose_sentences
 from training.errors import DataError
-from training.recipe import Recipe, Stage
+from training.recipe import Recipe, Stage, StudentRecipe, TeacherRecipe
 from training.reproducibility import fingerprint
 from training.sections import CorpusSplit
 from training.text_mix import read_mix
@@ -62,8 +62,16 @@ class RoadData:
 
     @cached_property
     def head(self) -> Head:
-        """Of every model of the recipe: the labels are those of the teachers' training data."""
-        return new_head(self.recipe.task, self._gold_of_teachers)
+        """Of every model of the recipe: the labels are those of the teachers' training data.
+
+        Teachers that are fine-tuned already have none: then those of all other data, and no second
+        output, which such a model does not have.
+        """
+        teachers = list(self.recipe.teachers.values())
+        if not any(teacher.model for teacher in teachers):
+            return new_head(self.recipe.task, self._gold_of(teachers))
+        gold = self._gold_of([*teachers, *self.recipe.students.values()])
+        return _one_output(new_head(self.recipe.task, [*gold, *self.dev]))
 
     def labelled(self, stage: Stage) -> list[Example]:
         """The examples of a stage's corpora, as often as it repeats them.
@@ -105,15 +113,16 @@ class RoadData:
         """Hash of the development split."""
         return fingerprint(_content(self.dev))
 
-    @cached_property
-    def _gold_of_teachers(self) -> list[Example]:
-        teachers = self.recipe.teachers.values()
-        return [e for t in teachers for stage in t.stages for e in self.labelled(stage)]
+    def _gold_of(self, models: Sequence[TeacherRecipe | StudentRecipe]) -> list[Example]:
+        return [e for model in models for stage in model.stages for e in self.labelled(stage)]
 
     def _read(self, split: CorpusSplit) -> list[Example]:
         kind, left_out = CORPORA[split.corpus].kind, LEFT_OUT.get(self.recipe.task)
         read = read_split(self.data_dir, split.corpus, split.split, kind)
-        return [e for e in read if not (isinstance(e, LabelledText) and e.label == left_out)]
+        kept = [e for e in read if not (isinstance(e, LabelledText) and e.label == left_out)]
+        if not kept:
+            raise DataError(f"{split.corpus} {split.split}: every example is {left_out}")
+        return kept
 
 
 def new_head(task: str, examples: Sequence[Example]) -> Head:
@@ -135,7 +144,19 @@ def new_head(task: str, examples: Sequence[Example]) -> Head:
             types = sorted({label[2:] for label in labels if label != "O"})
             return SpanHead(labels=("O", *(f"{bio}-{name}" for name in types for bio in "BI")))
         case _:
-            return ClassHead(labels=labels, rating=tuple(sorted(ratings_of(examples))))
+            stars = sorted(ratings_of(examples))
+            return ClassHead(labels=labels, rating=tuple(stars) if len(stars) > 1 else ())
+
+
+def _one_output(head: Head) -> Head:
+    """A head without its second layer of labels."""
+    match head:
+        case TagHead():
+            return head.model_copy(update={"xpos": ()})
+        case ClassHead():
+            return head.model_copy(update={"rating": ()})
+        case _:
+            return head
 
 
 def labels_of(examples: Sequence[Example]) -> set[str]:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from app.contract.heads import Head, label_names
 from training.batches import BatchPlan
 from training.errors import StepError
 from training.lessons import Lesson, Lessons
@@ -190,17 +189,6 @@ def ensemble(decisions: Sequence[Tensor], *, temperature: float) -> Tensor:
     if stacked.shape[-1] > 1:
         stacked = torch.softmax(stacked / temperature, dim=-1)
     return stacked.nanmean(dim=0)
-
-
-def check_same_head(student: Head, teacher: Head, name: str) -> None:
-    """Refuse to distil between different label sets.
-
-    Raises:
-        StepError: names the labels that only one of the two has.
-    """
-    if student != teacher:
-        odd = sorted(set(label_names(student)) ^ set(label_names(teacher)))
-        raise StepError(f"{name} and the student differ in labels: {odd or 'in their order'}")
 
 
 def _soft_loss(ours: Tensor, taught: Tensor, *, temperature: float) -> Tensor:

@@ -62,15 +62,31 @@ class Stage(Section):
 
 
 class TeacherRecipe(Section):
-    """Fine-tuning of an encoder, in stages."""
+    """Fine-tuning of an encoder, in stages; or a model that somebody has fine-tuned already."""
 
-    encoder: EncoderRecipe
+    encoder: EncoderRecipe | None = None
+    model: str | None = Field(
+        default=None, description="Hugging Face id or path of a fine-tuned model (training.hub)"
+    )
     description: str
     max_tokens: int = Field(default=128, ge=16, description="longest window")
     stride: int = Field(default=32, ge=0, description="tokens shared by neighbouring windows")
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    stages: Annotated[tuple[Stage, ...], AfterValidator(not_empty)]
+    stages: tuple[Stage, ...] = ()
     pairs: ClassVar[str] = "together"
+
+    @property
+    def base(self) -> EncoderRecipe:
+        """What it starts from, and whose tokenizer it has."""
+        return self.encoder or EncoderRecipe(source=self.model)
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "TeacherRecipe":
+        if (self.encoder is None) is (self.model is None):
+            raise ValueError("give either an encoder with stages or a fine-tuned model")
+        if (self.encoder is None) is bool(self.stages):
+            raise ValueError("an encoder needs stages, a fine-tuned model has none")
+        return self
 
     @field_validator("stages")
     @classmethod

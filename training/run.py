@@ -37,6 +37,7 @@ from training.export import OPSET, check_parity, export_model, store_int8
 from training.files import write_text
 from training.hub import published_name
 from training.quantize import quantize
+from training.ready_teacher import ready_model
 from training.recipe import STEPS, Recipe, StudentRecipe, TeacherRecipe
 from training.register import Draft, register, set_aliases
 from training.report import write_report
@@ -97,7 +98,7 @@ class Road:
         """The tokenizer of a model's encoder; a copied student has its first teacher's."""
         teacher = self._first_teacher(name)
         return load_tokenizer(
-            find_encoder(self.recipe.models[name].encoder or teacher.encoder, self.work_dir),
+            find_encoder(self.recipe.models[name].encoder or teacher.base, self.work_dir),
             max_tokens=teacher.max_tokens,
             stride=teacher.stride,
             reads_apart=self.recipe.models[name].pairs == "apart",
@@ -112,7 +113,7 @@ class Road:
     def key(self, name: str) -> str:
         """Short hash of what goes into a model: its section, its data, what it descends from."""
         model = self.recipe.models[name]
-        said_elsewhere = {"description", "encoder", "teachers"}
+        said_elsewhere = {"description", "encoder", "model", "teachers"}
         own = model.model_dump(mode="json", exclude=said_elsewhere, exclude_defaults=True)
         data = self.data.digest(model.stages)
         if isinstance(model, StudentRecipe):
@@ -120,7 +121,9 @@ class Road:
             if model.encoder:
                 before.append(encoder_identity(model.encoder))
         else:
-            before = [self.recipe.seed, *encoder_identity(model.encoder)]
+            before = [self.recipe.seed, *encoder_identity(model.base)]
+            if model.model:  # no data of its own say what its labels are
+                before.append(self.data.head.model_dump(mode="json"))
         return fingerprint([before, own, data])
 
     @cached_property
@@ -166,9 +169,12 @@ class Road:
     def _teachers_step(self) -> dict[str, object]:
         def work(name: str, recipe: TeacherRecipe, folder: Path) -> dict[str, object]:
             tokenizer = self.tokenizer(name)
-            source = find_encoder(recipe.encoder, self.work_dir)
+            history: list[dict[str, float]] = []
+            if recipe.model:
+                save_model(ready_model(recipe.model, self.data.head), tokenizer, folder, history)
+                return {"model": str(folder)}
+            source = find_encoder(recipe.base, self.work_dir)
             model = new_model(source, self.data.head, dropout=recipe.dropout, seed=self.recipe.seed)
-            history = []
             for i, stage in enumerate(recipe.stages):
                 history += fine_tune(
                     model,
@@ -362,7 +368,7 @@ class Road:
             "description": recipe.models[name].description,
             "commit": self._done(name)["commit"],
             "recipe": recipe.path.name,
-            "base": published_name((recipe.models[name].encoder or first.encoder).base),
+            "base": published_name((recipe.models[name].encoder or first.base).base),
             "teacher": taught,
             "languages": recipe.languages,
             "licence": recipe.licence,

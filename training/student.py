@@ -46,6 +46,7 @@ def from_encoder(source: str, teacher: TaskModel, *, dropout: float, seed: int) 
     student = new_model(source, teacher.head, dropout=dropout, seed=seed)
     if student.config.hidden_size == teacher.config.hidden_size:
         student.outputs.load_state_dict(teacher.outputs.state_dict())
+        student.first_token = copy.deepcopy(teacher.first_token)
     return student
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +19,7 @@ from training.hub import resolve_model
 
 HEAD = "head.json"
 OUTPUTS = "outputs.safetensors"
+FIRST_TOKEN = "first_token.safetensors"
 HIDDEN = "last_hidden_state"
 _HEAD: TypeAdapter[Head] = TypeAdapter(Head)
 DROPOUTS = (
@@ -29,28 +31,54 @@ DROPOUTS = (
 )
 
 
+class FirstToken(nn.Module):
+    """A text as its first token says it, the way of BERT's and DistilBERT's classifiers."""
+
+    def __init__(self, dense: nn.Linear, activation: str) -> None:
+        """Put an activation behind a layer.
+
+        Args:
+            dense: of the width of the hidden states.
+            activation: "tanh" or "relu".
+        """
+        super().__init__()
+        self.dense = dense
+        self.activation = activation
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Last hidden states of shape (rows, length, width) to texts of shape (rows, width)."""
+        dense = self.dense(hidden[:, 0])
+        return torch.tanh(dense) if self.activation == "tanh" else torch.relu(dense)
+
+
 class TaskModel(PreTrainedModel):
     """A trunk with one linear layer for each output of a head.
 
     Outputs of tokens are read off their last hidden states, outputs of texts off the mean of those
-    of their real tokens. A vector is that mean itself, at length 1.
+    of their real tokens, or off the first one. A vector is that mean itself, at length 1.
     """
 
     config_class = PretrainedConfig
     base_model_prefix = "trunk"
     _supports_sdpa = True  # attention is the trunk's business
 
-    def __init__(self, trunk: PreTrainedModel, head: Head) -> None:
+    def __init__(
+        self, trunk: PreTrainedModel, head: Head, *, first_token: FirstToken | None = None
+    ) -> None:
         """Put fresh outputs on a trunk.
 
         Args:
             trunk: last hidden states of shape (rows, length, config.hidden_size).
             head: names and widths of the outputs.
+            first_token: reads texts, of a model that was fine-tuned so; None for the mean.
         """
         super().__init__(trunk.config)
         self.trunk = trunk
         self.head = head
-        self._reads_types = "token_type_ids" in inspect.signature(trunk.forward).parameters
+        self.first_token = first_token
+        reads_types = "token_type_ids" in inspect.signature(trunk.forward).parameters
+        # RoBERTa takes types and knows one only.
+        self._reads_types = reads_types and trunk.config.type_vocab_size > 1
         rates = [getattr(trunk.config, name) for name in DROPOUTS if hasattr(trunk.config, name)]
         self.dropout = nn.Dropout(rates[0] if rates else 0.0)
         width = trunk.config.hidden_size
@@ -79,8 +107,9 @@ class TaskModel(PreTrainedModel):
         results = {HIDDEN: hidden}
         if isinstance(self.head, VectorHead):
             return results | {"vector": functional.normalize(mean.float(), dim=-1)}
+        text = self.dropout(self.first_token(hidden)) if self.first_token else mean
         for output in self.head.outputs:
-            values = self.outputs[output.name](kept if output.per_token else mean)
+            values = self.outputs[output.name](kept if output.per_token else text)
             results[output.name] = values if output.width else values.squeeze(-1)
         return results
 
@@ -88,12 +117,16 @@ class TaskModel(PreTrainedModel):
         """Write a folder whose trunk `from_pretrained` reads too."""
         self.trunk.save_pretrained(folder)
         save_file(self.outputs.state_dict(), folder / OUTPUTS)
+        if self.first_token is not None:
+            activation = {"activation": self.first_token.activation}
+            save_file(self.first_token.state_dict(), folder / FIRST_TOKEN, metadata=activation)
         (folder / HEAD).write_text(self.head.model_dump_json(indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "TaskModel":
         """Read what `save` wrote."""
-        model = cls(load_trunk(str(folder)), read_head(folder))
+        first_token = _read_first_token(folder)
+        model = cls(load_trunk(str(folder)), read_head(folder), first_token=first_token)
         model.outputs.load_state_dict(load_file(folder / OUTPUTS))
         return model
 
@@ -114,6 +147,17 @@ def load_trunk(source: str) -> PreTrainedModel:
 def vector_head(source: str) -> VectorHead:
     """The head that makes a bi-encoder of an encoder."""
     return VectorHead(width=AutoConfig.from_pretrained(resolve_model(source)).hidden_size)
+
+
+def _read_first_token(folder: Path) -> FirstToken | None:
+    if not (folder / FIRST_TOKEN).exists():
+        return None
+    with safe_open(folder / FIRST_TOKEN, "pt") as file:
+        activation = file.metadata()["activation"]
+    weights = load_file(folder / FIRST_TOKEN)
+    first_token = FirstToken(nn.Linear(*weights["dense.weight"].T.shape), activation)
+    first_token.load_state_dict(weights)
+    return first_token
 
 
 def new_model(source: str, head: Head, *, dropout: float, seed: int) -> TaskModel:

@@ -14,7 +14,7 @@ from app.contract.pipeline import Package, predict_outputs
 from app.sessions import OnnxSession
 from tests.training.tiny_corpus import write_base, write_recipe
 from training.__main__ import main
-from training.data import RoadData
+from training.data import RoadData, new_head
 from training.datasets.examples import LabelledText
 from training.errors import DataError
 from training.evaluate import Predictions, loyalty, quality
@@ -139,6 +139,20 @@ def test_stars_that_no_teacher_has_seen_are_refused(root: Path, tmp_path: Path) 
 
     with pytest.raises(DataError, match=r"labels .* do not occur in the teachers'"):
         data.check()
+
+
+def test_a_split_of_neutral_texts_alone_is_refused(root: Path, tmp_path: Path) -> None:
+    """The second of nine tweets is neutral."""
+    dev = {"corpus": "sart", "split": "dev[12%:23%]"}
+    data = data_of(root, tmp_path, recipe(root, SART, dev=dev))
+
+    with pytest.raises(DataError, match="every example is neutral"):
+        data.check()
+
+
+def test_training_data_of_a_single_class_are_refused() -> None:
+    with pytest.raises(DataError, match="no two labels: MD"):
+        new_head("dialect", [LabelledText("text", "MD")] * 2)
 
 
 def predictions(stars: list[str]) -> Predictions:
