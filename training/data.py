@@ -6,12 +6,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
-from app.contract.tokenization import SubwordTokenizer
+from app.contract.encoding import Encoder
+from app.contract.heads import ClassHead, Head, ParseHead, ScoreHead, SpanHead, TagHead
+from training.augmentation import augmented
 from training.datasets import CORPORA, read_split
-from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
+from training.datasets.examples import (
+    Example,
+    LabelledText,
+    ScoredPair,
+    TaggedSentence,
+    Utterance,
+)
 from training.datasets.sentences import choose_sentences
 from training.errors import DataError
+from training.nested_tags import nested_tags_of
 from training.recipe import Recipe, Stage, StudentRecipe, TeacherRecipe
 from training.reproducibility import fingerprint
 from training.sections import CorpusSplit
@@ -73,6 +81,11 @@ class RoadData:
         gold = self._gold_of([*teachers, *self.recipe.students.values()])
         return _one_output(new_head(self.recipe.task, [*gold, *self.dev]))
 
+    @cached_property
+    def further_dev(self) -> dict[str, list[Example]]:
+        """Other splits to measure on, by corpus and split."""
+        return {f"{s.corpus} {s.split}": self._read(s) for s in self.recipe.further_dev}
+
     def labelled(self, stage: Stage) -> list[Example]:
         """The examples of a stage's corpora, as often as it repeats them.
 
@@ -86,9 +99,13 @@ class RoadData:
             examples += read * split.repeat
         return examples
 
-    def examples(self, stage: Stage, tokenizer: SubwordTokenizer) -> list[Example]:
-        """`labelled`, and the sentences that a stage takes out of raw text."""
+    def examples(self, stage: Stage, tokenizer: Encoder) -> list[Example]:
+        """`labelled`, and what only the teacher labels: raw text, augmented utterances."""
         examples = self.labelled(stage)
+        if stage.augmentation is not None:
+            corpora = [self._read(split) for split in stage.data]
+            utterances = [[e for e in read if isinstance(e, Utterance)] for read in corpora]
+            examples += augmented(utterances, stage.augmentation, seed=self.recipe.seed)
         if stage.unlabelled is not None:
             examples += choose_sentences(
                 read_mix(self.data_dir, stage.unlabelled.text),
@@ -110,8 +127,9 @@ class RoadData:
 
     @cached_property
     def dev_digest(self) -> str:
-        """Hash of the development split."""
-        return fingerprint(_content(self.dev))
+        """Hash of the development splits."""
+        further = [_content(examples) for examples in self.further_dev.values()]
+        return fingerprint([_content(self.dev), *further] if further else _content(self.dev))
 
     def _gold_of(self, models: Sequence[TeacherRecipe | StudentRecipe]) -> list[Example]:
         return [e for model in models for stage in model.stages for e in self.labelled(stage)]
@@ -133,6 +151,8 @@ def new_head(task: str, examples: Sequence[Example]) -> Head:
     """
     if task == "sts":
         return ScoreHead()
+    if task == "parse":
+        return _parse_head([e for e in examples if isinstance(e, Utterance)])
     labels = tuple(sorted(labels_of(examples)))
     if len(labels) < 2:
         raise DataError(f"the teachers' training data have no two labels: {', '.join(labels)}")
@@ -157,6 +177,20 @@ def _one_output(head: Head) -> Head:
             return head.model_copy(update={"rating": ()})
         case _:
             return head
+
+
+def _parse_head(utterances: Sequence[Utterance]) -> ParseHead:
+    labelled = [nested_tags_of(u) for u in utterances if u.sentence.tags is not None]
+    depth = max((len(nested.levels) for nested in labelled), default=0)
+    levels = []
+    for level in range(depth):
+        rows = [nested.levels[level] for nested in labelled if level < len(nested.levels)]
+        types = sorted({tag[2:] for row in rows for tag in row if tag != "O"})
+        levels.append(("O", *(f"{bio}-{name}" for name in types for bio in "BI")))
+    intents = tuple(sorted({nested.intent for nested in labelled}))
+    if len(intents) < 2 or not levels:
+        raise DataError(f"the teachers' training data have no two intents: {', '.join(intents)}")
+    return ParseHead(intents=intents, slots=levels[0], deeper=tuple(levels[1:]))
 
 
 def labels_of(examples: Sequence[Example]) -> set[str]:
@@ -184,6 +218,9 @@ def _without_labels(example: Example) -> Example:
             return replace(example, tags=None, xpos=None)
         case LabelledText():
             return replace(example, label="", rating=None)
+        case Utterance():
+            sentence = replace(example.sentence, tags=None)
+            return replace(example, sentence=sentence, intent="", tree=None)
         case ScoredPair():
             return replace(example, score=float("nan"))
         case _:

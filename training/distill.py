@@ -23,6 +23,7 @@ from training.errors import StepError
 from training.lessons import Lesson, Lessons
 from training.loop import device, fit
 from training.losses import gold_loss, hidden_cosine, soft_cross_entropy
+from training.pqrnn import Pqrnn
 from training.recipe import LossWeights, Stage
 from training.task_model import HIDDEN, TaskModel
 from training.teacher import stage_settings
@@ -110,7 +111,7 @@ class Teacher:
 
 
 def distill(
-    student: TaskModel,
+    student: TaskModel | Pqrnn,
     teachers: Sequence[Teacher],
     units: UnitSet,
     stage: Stage,
@@ -127,10 +128,9 @@ def distill(
         StepError: hidden states are to be compared, and no teacher's can be; see also fit.
     """
     plan = BatchPlan(units.lengths, batch_size=stage.batch_size, seed=seed)
-    width = student.config.hidden_size
+    width = student.hidden_size
     if weights.hidden and not any(
-        teacher.aligned is None and teacher.model.config.hidden_size == width
-        for teacher in teachers
+        teacher.aligned is None and teacher.model.hidden_size == width for teacher in teachers
     ):
         raise StepError(
             f"{title}: no teacher has the student's vocabulary and width ({width}), so hidden "

@@ -2,23 +2,48 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.decoding import Entity, decode_tags, entities, similarity, word_logits
+from app.contract.decoding import (
+    Entity,
+    Parse,
+    decode_tags,
+    entities,
+    parse,
+    similarity,
+    word_logits,
+)
 from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
 from app.contract.encoding import Encoder
-from app.contract.heads import ClassHead, Head, NumberHead, ScoreHead, SpanHead, TagHead, VectorHead
+from app.contract.heads import (
+    ClassHead,
+    Head,
+    NumberHead,
+    ParseHead,
+    ScoreHead,
+    SpanHead,
+    TagHead,
+    VectorHead,
+)
 from app.contract.manifest import Score
 from app.contract.pipeline import Package, Runner, distinct_windows, predict_outputs
 from app.contract.probabilities import softmax
-from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
+from training.datasets.examples import (
+    Example,
+    LabelledText,
+    ScoredPair,
+    TaggedSentence,
+    Utterance,
+)
 from training.errors import StepError
+from training.gold_spans import gold_spans
 from training.loyalty import label_loyalty, probability_loyalty, regression_loyalty
-from training.metrics import Span, accuracy, macro_f1, pearson, spearman, strict_f1
+from training.metrics import Span, accuracy, macro_f1, mean_score, pearson, spearman, strict_f1
+from training.parse_scores import parse_scores, slot_scores
 from training.runners import onnx_runner
 
 Record = dict[str, Any]
@@ -50,6 +75,7 @@ class Predictions:
         owner: example of each item, shape (items,).
         spans: per example, over the corpus's words: (type, first word, end word); spans only.
         raw_spans: per example, over the running text: (type, start, end) in code points.
+        parses: per example, of the running text; parses only.
     """
 
     head: Head
@@ -57,6 +83,7 @@ class Predictions:
     owner: NDArray[np.int64]
     spans: list[set[Span]]
     raw_spans: list[set[Span]]
+    parses: list[Parse] = field(default_factory=list)
 
     def labels(self, output: str, names: Sequence[str]) -> list[str]:
         """The likeliest label of each item."""
@@ -68,6 +95,8 @@ def served_input(example: Example) -> Input:
     match example:
         case TaggedSentence():
             return example.words
+        case Utterance():
+            return example.sentence.words
         case ScoredPair():
             return Pair(example.first, example.second)
         case _:
@@ -75,7 +104,7 @@ def served_input(example: Example) -> Input:
 
 
 def predict_split(engine: Engine, examples: Sequence[Example]) -> Predictions:
-    """Run a split; sentences with spans a second time, as running text."""
+    """Run a split; sentences with spans, and utterances, a second time, as running text."""
     head = engine.head
     inputs = [served_input(example) for example in examples]
     predicted = predict_outputs(engine.encoder, head, engine.run, inputs)
@@ -92,6 +121,10 @@ def predict_split(engine: Engine, examples: Sequence[Example]) -> Predictions:
         ]
         decisions[output.name] = np.concatenate(found)
         owner = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+    if isinstance(head, ParseHead):
+        raw = predict_outputs(engine.encoder, head, engine.run, [e.text for e in examples])
+        parses = [parse(head, *each) for each in raw]
+        return Predictions(head, decisions, owner, [], [], parses)
     if not isinstance(head, SpanHead):
         return Predictions(head, decisions, owner, [], [])
     raw = predict_outputs(engine.encoder, head, engine.run, [e.text for e in examples])
@@ -150,8 +183,21 @@ def quality(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]
                 scores["rating_accuracy"] = accuracy(given, stars)
                 scores["rating_macro_f1"] = macro_f1(given, stars)
             return scores
+        case ParseHead():
+            return parse_scores(found.parses, [e for e in examples if isinstance(e, Utterance)])
         case _:
             raise StepError(f"no scores are known for heads of kind {head.kind}")
+
+
+def further_quality(engine: Engine, splits: dict[str, list[Example]]) -> dict[str, object]:
+    """Scores on splits that are measured besides, by their names; nothing if there are none."""
+    found = {name: quality(predict_split(engine, read), read) for name, read in splits.items()}
+    return {"further": {name: plain(scores) for name, scores in found.items()}} if found else {}
+
+
+def plain(scores: dict[str, Score]) -> dict[str, dict[str, float]]:
+    """Scores as JSON takes them."""
+    return {name: score.model_dump() for name, score in scores.items()}
 
 
 def per_label(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]:
@@ -173,6 +219,9 @@ def per_label(found: Predictions, examples: Sequence[Example]) -> dict[str, Scor
                 for name in set(truth)
             }
             return {name: accuracy(said[name], [name] * len(said[name])) for name in sorted(said)}
+        case ParseHead():
+            utterances = [e for e in examples if isinstance(e, Utterance)]
+            return slot_scores(found.parses, utterances)
         case _:
             return {}
 
@@ -181,6 +230,15 @@ def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
     """Agreement of a student with its teacher on the same items."""
     if isinstance(student.head, NumberHead):
         return regression_loyalty(teacher.decisions["logits"], student.decisions["logits"])
+    if isinstance(student.head, ParseHead):
+        texts = np.arange(len(student.parses))
+        scores: dict[str, Score] = {}
+        for name, groups in (("intent", texts), ("slot", student.owner)):
+            both = teacher.decisions[f"{name}_logits"], student.decisions[f"{name}_logits"], groups
+            scores[f"{name}_label_loyalty"] = label_loyalty(*both)
+            scores[f"{name}_probability_loyalty"] = probability_loyalty(*both)
+        same = [a.tree == b.tree for a, b in zip(teacher.parses, student.parses, strict=True)]
+        return {"label_loyalty": mean_score(np.array(same, np.float64), texts)} | scores
     pair = teacher.decisions["logits"], student.decisions["logits"], teacher.owner
     scores = {
         "label_loyalty": label_loyalty(*pair),
@@ -193,20 +251,6 @@ def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
     if isinstance(student.head, SpanHead):
         scores["span_loyalty"] = strict_f1(student.spans, teacher.spans)
     return scores
-
-
-def gold_spans(sentence: TaggedSentence) -> set[Span]:
-    """Gold spans over words: (type, first word, end word)."""
-    spans: set[Span] = set()
-    start = 0
-    tags = [*(sentence.tags or ()), "O"]
-    for i, tag in enumerate(tags):
-        inside = i > 0 and tags[i - 1] != "O" and tag == f"I-{tags[i - 1][2:]}"
-        if not inside:
-            if i > 0 and tags[i - 1] != "O":
-                spans.add((tags[start][2:], start, i))
-            start = i
-    return spans
 
 
 def _gold_labels(example: Example) -> Sequence[str]:
@@ -225,9 +269,20 @@ def _word_probabilities(
     """Of each word, shape (words, labels); one that cannot be read is outside, or the first."""
     indices, rows = word_logits(encoded, outputs, name)
     full = np.zeros((len(encoded.words), rows.shape[-1]), np.float32)
-    full[:, head.labels.index("O") if isinstance(head, SpanHead) else 0] = 1.0
+    full[:, _outside(head)] = 1.0
     full[indices] = softmax(rows)
     return full
+
+
+def _outside(head: Head) -> int:
+    """Index of the label of words that nobody could read."""
+    match head:
+        case SpanHead():
+            return head.labels.index("O")
+        case ParseHead():
+            return head.slots.index("O")
+        case _:
+            return 0
 
 
 def _entities(

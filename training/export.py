@@ -13,11 +13,12 @@ from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
 from app.contract.encoded_text import Input
+from app.contract.encoding import Encoder
 from app.contract.heads import Output
 from app.contract.manifest import MODEL
 from app.contract.pipeline import Runner
-from app.contract.tokenization import SubwordTokenizer
 from training.errors import StepError
+from training.pqrnn import Pqrnn
 from training.runners import onnx_runner, torch_runner
 from training.task_model import TaskModel
 
@@ -68,7 +69,7 @@ def export_model(model: TaskModel, path: Path) -> None:
 
 
 def check_parity(
-    model: TaskModel, path: Path, inputs: list[Input], tokenizer: SubwordTokenizer
+    model: TaskModel | Pqrnn, path: Path, inputs: list[Input], tokenizer: Encoder
 ) -> float:
     """Compare torch and the fp32 graph on one padded batch.
 

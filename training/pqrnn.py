@@ -21,7 +21,7 @@ from app.contract.heads import Head
 from app.contract.projection import TERNARY
 from training.fake_quantization import ActivationRange, fake_quantized_weight
 from training.recurrence import LinearRecurrence
-from training.task_model import HIDDEN
+from training.task_model import HIDDEN, read_head, write_head
 
 Pooling = Literal["f", "fo", "ifo"]
 GATES: dict[Pooling, int] = {"f": 2, "fo": 3, "ifo": 4}
@@ -66,13 +66,7 @@ class PqrnnShape:
         return 2 * self.state
 
 
-@dataclass(frozen=True, slots=True)
-class _Saved:
-    shape: PqrnnShape
-    head: Head
-
-
-_SAVED = TypeAdapter(_Saved)
+_SHAPE = TypeAdapter(PqrnnShape)
 
 
 class Pqrnn(nn.Module):
@@ -144,14 +138,14 @@ class Pqrnn(nn.Module):
     def save(self, folder: Path) -> None:
         """Write settings and weights."""
         save_file(self.state_dict(), folder / WEIGHTS)
-        saved = _SAVED.dump_json(_Saved(self.shape, self.head), indent=1)
-        (folder / SETTINGS).write_bytes(saved)
+        (folder / SETTINGS).write_bytes(_SHAPE.dump_json(self.shape, indent=1))
+        write_head(self.head, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Pqrnn":
         """Read what `save` wrote."""
-        saved = _SAVED.validate_json((folder / SETTINGS).read_bytes())
-        model = cls(saved.shape, saved.head)
+        shape = _SHAPE.validate_json((folder / SETTINGS).read_bytes())
+        model = cls(shape, read_head(folder))
         model.load_state_dict(load_file(folder / WEIGHTS))
         return model
 

@@ -10,6 +10,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from app.contract.projection import MAX_FEATURES
+from training.datasets import CORPORA
+from training.datasets.examples import Utterance
 from training.encoder_recipe import EncoderRecipe
 from training.sections import (
     CorpusSplit,
@@ -43,11 +46,23 @@ class UnlabelledText(Section):
     sentences: int = Field(ge=1)
 
 
+class Augmentation(Section):
+    """Utterances made of labelled ones, for the teacher to label (training.augmentation)."""
+
+    copies: int = Field(ge=1, description="of each utterance, fewer where nothing new comes out")
+    exchanged: Share = Field(default=0.7, description="share of the slots with another value")
+    switched: float = Field(
+        default=0.2, ge=0, le=1, description="share of these with a value of any corpus"
+    )
+    lost: float = Field(default=0.05, ge=0, lt=1, description="share of the other words left out")
+
+
 class Stage(Section):
     """One pass of the optimizer: linear warm-up, linear decay."""
 
     data: tuple[TrainingSplit, ...] = ()
     unlabelled: UnlabelledText | None = None
+    augmentation: Augmentation | None = None
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: LearningRate
@@ -58,6 +73,10 @@ class Stage(Section):
     def _has_data(self) -> "Stage":
         if not self.data and self.unlabelled is None:
             raise ValueError("a stage needs data or unlabelled text")
+        if self.augmentation:
+            odd = [s.corpus for s in self.data if CORPORA[s.corpus].kind is not Utterance]
+            if odd:
+                raise ValueError(f"augmentation is of utterances, {odd[0]} has none")
         return self
 
 
@@ -92,7 +111,11 @@ class TeacherRecipe(Section):
     @classmethod
     def _needs_gold(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         for stage in stages:
-            if stage.unlabelled or any(split.labels != "gold" for split in stage.data):
+            if (
+                stage.unlabelled
+                or stage.augmentation
+                or any(split.labels != "gold" for split in stage.data)
+            ):
                 raise ValueError("a teacher learns from gold labels only")
         return stages
 
@@ -105,11 +128,44 @@ class LossWeights(Section):
     hidden: float = Field(ge=0, description="1 - cosine of last hidden states")
 
 
+class PqrnnRecipe(Section):
+    """A student without a vocabulary (training.pqrnn), from random weights."""
+
+    features: int = Field(default=1024, ge=64, le=MAX_FEATURES, multiple_of=64)
+    case: bool = Field(default=False, description="two features tell capitals")
+    bottleneck: int = Field(default=256, ge=8)
+    state: int = Field(default=128, ge=8, description="width of each direction of a layer")
+    layers: int = Field(default=4, ge=1)
+    kernel: int = Field(default=2, ge=1, le=8, description="words that a gate reads")
+    pooling: Literal["f", "fo", "ifo"] = "fo"
+    zoneout: float = Field(default=0.1, ge=0, lt=1, description="layer l has its l-th power")
+    distortion: float = Field(
+        default=0.25, ge=0, lt=1, description="share of words with a letter lost, moved or added"
+    )
+    quantization_aware: bool = Field(
+        default=True, description="training sees the 8-bit grids of the served graph"
+    )
+    lexicon_count: int = Field(
+        default=2,
+        ge=1,
+        description="how often the lexicon's words occur, in scripts without spaces",
+    )
+    max_tokens: int = Field(default=128, ge=8, le=8192, description="longest window, in words")
+    stride: int = Field(default=32, ge=0, description="words shared by neighbouring windows")
+
+    @model_validator(mode="after")
+    def _stride_fits(self) -> "PqrnnRecipe":
+        if self.stride >= self.max_tokens:
+            raise ValueError(f"stride {self.stride} leaves no room in windows of {self.max_tokens}")
+        return self
+
+
 class StudentRecipe(Section):
     """A student of one teacher or of several, distilled in stages.
 
     It starts from layers of its first teacher and reads with that one's vocabulary, or from an
-    encoder, whole or some layers of it, and reads with the encoder's.
+    encoder, whole or some layers of it, and reads with the encoder's, or it is a pQRNN and has no
+    vocabulary.
     """
 
     teachers: Annotated[tuple[Name, ...], AfterValidator(not_empty)]
@@ -121,6 +177,7 @@ class StudentRecipe(Section):
     pairs: Literal["together", "apart"] = Field(
         default="together", description="apart: a bi-encoder, each text by itself (sts)"
     )
+    pqrnn: PqrnnRecipe | None = None
     temperature: float = Field(gt=0)
     weights: LossWeights
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -128,16 +185,20 @@ class StudentRecipe(Section):
 
     @model_validator(mode="after")
     def _one_start(self) -> "StudentRecipe":
-        if self.layers is None and self.encoder is None:
+        if self.layers is None and self.encoder is None and self.pqrnn is None:
             raise ValueError(
-                "give layers of the first teacher, an encoder, or layers of an encoder"
+                "give layers of the first teacher, an encoder, layers of an encoder, or a pqrnn"
             )
+        if self.pqrnn and (self.layers or self.encoder or self.pairs == "apart"):
+            raise ValueError("a pqrnn starts from random weights and reads one text")
         return self
 
     @model_validator(mode="after")
     def _has_no_common_hidden_states(self) -> "StudentRecipe":
         if self.pairs == "apart" and self.weights.hidden:
             raise ValueError("weights.hidden: must be 0, as the teachers read pairs together")
+        if self.pqrnn and self.weights.hidden:
+            raise ValueError("weights.hidden: must be 0, as a pqrnn is of another width and depth")
         return self
 
 
@@ -151,12 +212,15 @@ class Recipe(Section):
     """The whole road of one task."""
 
     name: Name
-    task: Literal["tagging", "ner", "sentiment", "sts", "dialect"]
+    task: Literal["tagging", "ner", "sentiment", "sts", "dialect", "parse"]
     seed: int = Field(ge=0)
     languages: Annotated[tuple[str, ...], AfterValidator(not_empty)]
     licence: str = Field(description="SPDX identifier of the weights, or other")
     data_notes: str = Field(description="for the model card: data, their licences, known limits")
     dev: CorpusSplit
+    further_dev: tuple[CorpusSplit, ...] = Field(
+        default=(), description="splits that are measured too, each by itself"
+    )
     teachers: dict[Name, TeacherRecipe] = Field(min_length=1, description="by their models' names")
     students: dict[Name, StudentRecipe] = Field(min_length=1, description="by their models' names")
     calibration: CalibrationRecipe | None = None

@@ -43,6 +43,12 @@ def _contradictions(content: dict, path: Path) -> list[str]:
     """Mistakes between fields, found in whatever parts of the recipe can be read at all."""
     context = {"folder": path.parent}
     dev = _read(CorpusSplit, content.get("dev"), context)
+    further = content.get("further_dev")
+    measured = [dev]
+    measured += [
+        _read(CorpusSplit, each, context) for each in (further if isinstance(further, list) else ())
+    ]
+    devs = [split for split in measured if split is not None]
     teachers, students = (_mapping(content.get(part)) for part in ("teachers", "students"))
     mistakes = []
     golden = path.parent / str(content.get("golden"))
@@ -82,23 +88,26 @@ def _contradictions(content: dict, path: Path) -> list[str]:
         ]
         if name in only and wanted and wanted[0] in teachers and wanted[0] not in only:
             mistakes.append(f"register_only: {name} needs its first teacher, {wanted[0]}, too")
+        if content.get("task") == "sts" and _mapping(section).get("pqrnn") is not None:
+            mistakes.append(f"students.{name}.pqrnn: it reads one text, and sts compares two")
     for name, section in {**teachers, **students}.items():
         part = "teachers" if name in teachers else "students"
         encoder = _read(EncoderRecipe, _mapping(section).get("encoder"), context)
-        if dev is not None and encoder is not None:
+        if encoder is not None:
             mistakes += [
                 f"{part}.{name}.encoder: learns from {read.corpus} {read.split}, which overlaps "
-                f"dev {dev.split}"
+                f"dev {held.split}"
                 for read in encoder.corpora
-                if read.overlaps(dev)
+                for held in devs
+                if read.overlaps(held)
             ]
         for i, split in _training_splits(section, context):
             place = f"{part}.{name}.stages.{i}"
-            if dev is not None and split.overlaps(dev):
-                mistakes.append(
-                    f"{place}: trains on {split.corpus} {split.split}, which overlaps dev "
-                    f"{dev.split}"
-                )
+            mistakes += [
+                f"{place}: trains on {split.corpus} {split.split}, which overlaps dev {held.split}"
+                for held in devs
+                if split.overlaps(held)
+            ]
             if dev is not None and CORPORA[split.corpus].kind is not CORPORA[dev.corpus].kind:
                 mistakes.append(
                     f"{place}: {split.corpus} does not hold what dev {dev.corpus} holds"

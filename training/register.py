@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.contract.encoded_text import Input
+from app.contract.encoded_text import Input, Pair
 from app.contract.encoding import load_encoder
 from app.contract.errors import ContractError
 from app.contract.golden import read_golden, record, replay, tolerance_of
@@ -17,10 +17,10 @@ from app.contract.manifest import (
     ALIASES,
     CARD,
     CONTRACT_VERSION,
+    ENCODER_FILES,
     EVALUATION,
     GOLDEN,
     MODEL,
-    TOKENIZER,
     Manifest,
     read_manifest,
     sha256,
@@ -40,7 +40,7 @@ class Draft:
 
     Attributes:
         model: ONNX file.
-        tokenizer: tokenizer.json.
+        tokenizer: what the encoder reads, tokenizer.json or lexicon.json.
         fields: the manifest, but for version, created, contract_version and files.
         evaluation: content of eval.json.
         data_notes: for the card.
@@ -68,6 +68,13 @@ def register(draft: Draft, store: Path, *, golden_inputs: list[Input]) -> Path:
     if newest and _is_same(draft, newest, golden_inputs):
         return newest
     return publish(home, lambda package: _assemble(draft, package, golden_inputs))
+
+
+def read_golden_inputs(path: Path) -> list[Input]:
+    """Examples of a file, one a line: a text, or a pair with a tab between."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    split = [line.partition("\t") for line in lines if line]
+    return [Pair(first, second) if tab else first for first, tab, second in split]
 
 
 def newest_version(home: Path) -> Path | None:
@@ -139,7 +146,8 @@ def _is_same(draft: Draft, newest: Path, golden_inputs: list[Input]) -> bool:
         own = _manifest(draft, manifest["version"]).model_dump(mode="json")
         recorded = [example.contract_input for example in read_golden(newest).examples]
         evaluation = json.loads((newest / EVALUATION).read_text(encoding="utf-8"))
-        files = [(newest / MODEL, draft.model), (newest / TOKENIZER, draft.tokenizer)]
+        encoding = newest / ENCODER_FILES[manifest["encoder"]["kind"]]
+        files = [(newest / MODEL, draft.model), (encoding, draft.tokenizer)]
         return (
             all(manifest[key] == own[key] for key in own.keys() - {"created", "commit", "files"})
             and draft.data_notes.strip() in (newest / CARD).read_text(encoding="utf-8")
@@ -166,9 +174,9 @@ def _manifest(draft: Draft, version: int) -> Manifest:
 
 def _assemble(draft: Draft, package: Path, golden_inputs: list[Input]) -> None:
     shutil.copyfile(draft.model, package / MODEL)
-    shutil.copyfile(draft.tokenizer, package / TOKENIZER)
     write_evaluation(package, draft.evaluation)
     manifest = _manifest(draft, int(package.name))
+    shutil.copyfile(draft.tokenizer, package / ENCODER_FILES[manifest.encoder.kind])
     run = onnx_runner(package / MODEL)
     tolerance = tolerance_of(manifest.head, manifest.precision)
     unfinished = Package(package, manifest, load_encoder(package, manifest))

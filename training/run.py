@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from app.contract.encoded_text import Input, Pair
+from app.contract.encoding import Encoder
 from app.contract.heads import Head
-from app.contract.manifest import TOKENIZER, Score
-from app.contract.tokenization import SubwordTokenizer
+from app.contract.manifest import ENCODER_FILES
+from app.contract.projected_text import ProjectionEncoder
 from training import processes
 from training.calibrate import calibrate, calibration_of
 from training.data import RoadData
@@ -26,20 +26,24 @@ from training.evaluate import (
     Engine,
     Predictions,
     Record,
+    further_quality,
     loyalty,
     measure_speed,
     per_label,
+    plain,
     predict_split,
     quality,
     served_input,
 )
-from training.export import OPSET, check_parity, export_model, store_int8
+from training.export import OPSET
 from training.files import write_text
 from training.hub import published_name
-from training.quantize import quantize
+from training.model_files import export_files
+from training.pqrnn import Pqrnn
+from training.pqrnn_student import DistortedUnits, projection_encoders, start_pqrnn
 from training.ready_teacher import ready_model
 from training.recipe import STEPS, Recipe, StudentRecipe, TeacherRecipe
-from training.register import Draft, register, set_aliases
+from training.register import Draft, read_golden_inputs, register, set_aliases
 from training.report import write_report
 from training.reproducibility import commit, fingerprint, hardware, set_seed, versions
 from training.runners import onnx_runner
@@ -53,6 +57,8 @@ SPEED_BATCHES = (1, 32)
 TRAINED = ("encoders", "teachers", "students")
 SPEED_TEXTS = 128
 FP32 = "-fp32"
+NO_BASE = "none"
+"""Of a model that starts from random weights."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,10 @@ class Road:
         """The corpora as the recipe uses them."""
         return RoadData(self.recipe, self.data_dir)
 
-    def tokenizer(self, name: str) -> SubwordTokenizer:
+    def tokenizer(self, name: str) -> Encoder:
         """The tokenizer of a model's encoder; a copied student has its first teacher's."""
+        if name in self._projections:
+            return self._projections[name]
         teacher = self._first_teacher(name)
         return load_tokenizer(
             find_encoder(self.recipe.models[name].encoder or teacher.base, self.work_dir),
@@ -103,6 +111,11 @@ class Road:
             stride=teacher.stride,
             reads_apart=self.recipe.models[name].pairs == "apart",
         )
+
+    @cached_property
+    def _projections(self) -> dict[str, ProjectionEncoder]:
+        """The encoders of students without a vocabulary."""
+        return projection_encoders(self.recipe.students, self.data.labelled)
 
     def _first_teacher(self, name: str) -> TeacherRecipe:
         student = self.recipe.students.get(name)
@@ -224,8 +237,12 @@ class Road:
             for name, recipe in self.recipe.students.items()
         }
 
-    def _start(self, recipe: StudentRecipe, first: TaskModel) -> TaskModel:
+    def _start(self, recipe: StudentRecipe, first: TaskModel) -> TaskModel | Pqrnn:
         """A student before it is taught."""
+        if recipe.pqrnn:
+            return start_pqrnn(
+                recipe.pqrnn, first.head, dropout=recipe.dropout, seed=self.recipe.seed
+            )
         student = first
         if recipe.encoder:
             source = find_encoder(recipe.encoder, self.work_dir)
@@ -236,6 +253,10 @@ class Road:
 
     def _units(self, name: str, examples: list[Example], head: Head) -> UnitSet:
         """Examples as a model reads them."""
+        student = self.recipe.students.get(name)
+        if student and student.pqrnn:
+            share = student.pqrnn.distortion
+            return DistortedUnits(examples, self._projections[name], head, share=share)
         return UnitSet(examples, self.tokenizer(name), head)
 
     def _export_step(self) -> dict[str, object]:
@@ -243,21 +264,12 @@ class Road:
             sample = [served_input(example) for example in self.data.dev[:8]]
             facts: dict[str, object] = {}
             for name in self.recipe.models:
-                model = TaskModel.load(self.folder(name))
                 fp32, final = folder / f"{name}{FP32}.onnx", folder / f"{name}.onnx"
-                export_model(model, fp32)
                 tokenizer = self.tokenizer(name)
-                tokenizer.save(folder / f"{name}.{TOKENIZER}")
-                facts[name] = {
-                    "parity": check_parity(model, fp32, sample, tokenizer),
-                    "parameters": sum(p.numel() for p in model.parameters()),
-                    "pad_id": model.config.pad_token_id,
-                }
-                if name in self.recipe.students:
-                    model.config.save_pretrained(folder)  # optimum reads it
-                    quantize(fp32, final)
-                else:
-                    store_int8(fp32, final)
+                tokenizer.save(folder / f"{name}.{ENCODER_FILES[tokenizer.kind]}")
+                is_student = name in self.recipe.students
+                files = self.folder(name), tokenizer, sample, fp32, final
+                facts[name] = export_files(*files, is_student=is_student)
             return facts
 
         return self._once("export", work)
@@ -287,12 +299,13 @@ class Road:
                 "hardware": hardware(),
                 "engines": {
                     name: self._scores(name, found)
+                    | further_quality(engine, self.data.further_dev)
                     | {
                         "bytes": (files / f"{name}.onnx").stat().st_size,
                         "parameters": facts[name.removesuffix(FP32)]["parameters"],
                         "speed": {str(size): asdict(by[name]) for size, by in speed.items()},
                     }
-                    for name in engines
+                    for name, engine in engines.items()
                 },
             }
 
@@ -304,10 +317,10 @@ class Road:
         student = self.recipe.students.get(name)
         teachers = student.teachers if student else (() if engine == name else (name,))
         own = found[engine]
-        agreement = {each: _plain(loyalty(found[each], own)) for each in teachers}
+        agreement = {each: plain(loyalty(found[each], own)) for each in teachers}
         return {
-            "quality": _plain(quality(own, self.data.dev)),
-            "per_label": _plain(per_label(own, self.data.dev)),
+            "quality": plain(quality(own, self.data.dev)),
+            "per_label": plain(per_label(own, self.data.dev)),
             "loyalty": agreement[teachers[0]] if teachers else {},
             "loyalty_to": agreement,
         }
@@ -329,8 +342,7 @@ class Road:
         return self._once("calibrate", work)
 
     def _register_step(self) -> dict[str, object]:
-        lines = self.recipe.golden_path.read_text(encoding="utf-8").splitlines()
-        golden = [_golden_input(line) for line in lines if line]
+        golden = read_golden_inputs(self.recipe.golden_path)
         facts: Record = self._export_step()
         evaluation = self._evaluate_step()
         packages: dict[str, Path] = {}
@@ -368,7 +380,9 @@ class Road:
             "description": recipe.models[name].description,
             "commit": self._done(name)["commit"],
             "recipe": recipe.path.name,
-            "base": published_name((recipe.models[name].encoder or first.base).base),
+            "base": NO_BASE
+            if name in self._projections
+            else published_name((recipe.models[name].encoder or first.base).base),
             "teacher": taught,
             "languages": recipe.languages,
             "licence": recipe.licence,
@@ -376,12 +390,7 @@ class Road:
             "weights": "int8",
             "parameters": facts["parameters"],
             "opset": OPSET,
-            "encoder": {
-                "kind": "subword",
-                "max_tokens": first.max_tokens,
-                "stride": first.stride,
-                "pad_id": facts["pad_id"],
-            },
+            "encoder": self.tokenizer(name).settings,
             "head": read_head(self.folder(name)),
             "quality": scores["quality"],
             "loyalty": scores["loyalty"],
@@ -389,7 +398,7 @@ class Road:
         }
         return Draft(
             model=self.folder("export") / f"{name}.onnx",
-            tokenizer=self.folder("export") / f"{name}.{TOKENIZER}",
+            tokenizer=self.folder("export") / f"{name}.{ENCODER_FILES[self.tokenizer(name).kind]}",
             fields=fields,
             evaluation=shared
             | scores
@@ -397,13 +406,3 @@ class Road:
             | ({"calibration": record} if record else {}),
             data_notes=recipe.data_notes,
         )
-
-
-def _golden_input(line: str) -> Input:
-    """A text, or a pair with a tab between."""
-    first, tab, second = line.partition("\t")
-    return Pair(first, second) if tab else first
-
-
-def _plain(scores: dict[str, Score]) -> dict[str, dict[str, float]]:
-    return {name: score.model_dump() for name, score in scores.items()}

@@ -7,10 +7,11 @@ import torch
 
 from app.contract.encoded_text import Arrays
 from app.contract.pipeline import Outputs, Runner
+from training.pqrnn import Pqrnn
 from training.task_model import TaskModel
 
 
-def torch_runner(model: TaskModel) -> Runner:
+def torch_runner(model: TaskModel | Pqrnn) -> Runner:
     """Run a torch model in float32 on its own device."""
     model.eval()
     names = [output.name for output in model.head.outputs]

@@ -22,7 +22,7 @@ from training.datasets.examples import (
     Utterance,
 )
 from training.errors import DataError
-from training.evaluate import gold_spans
+from training.gold_spans import placed_spans
 from training.metrics import Span, accuracy, macro_f1, strict_f1
 from training.parse_metrics import frame_exact_match
 
@@ -66,7 +66,7 @@ def scores(head: Head, examples: Sequence[Example], answers: Sequence[Answer]) -
     """
     match head:
         case SpanHead():
-            gold = [_placed(sentence) for sentence in _only(TaggedSentence, examples)]
+            gold = [placed_spans(sentence) for sentence in _only(TaggedSentence, examples)]
             return {"strict_f1_running_text": strict_f1([_spans(a) for a in answers], gold)}
         case TagHead():
             tags = [sentence.tags or () for sentence in _only(TaggedSentence, examples)]
@@ -79,7 +79,7 @@ def scores(head: Head, examples: Sequence[Example], answers: Sequence[Answer]) -
             predicted = [_listed(ClassScore, answer)[0].label for answer in answers]
             return {"accuracy": accuracy(predicted, truth), "macro_f1": macro_f1(predicted, truth)}
         case ParseHead():
-            frames = [(u.intent, _placed(u.sentence)) for u in _only(Utterance, examples)]
+            frames = [(u.intent, placed_spans(u.sentence)) for u in _only(Utterance, examples)]
             parses = _only(Parse, answers)
             found = [(p.intent.label, _spans(list(p.slots))) for p in parses]
             return {"frame_exact_match": frame_exact_match(found, frames)}
@@ -111,9 +111,3 @@ def _listed(kind: type[Kind], answer: Answer) -> list[Kind]:
 
 def _spans(answer: Answer) -> set[Span]:
     return {(entity.label, entity.start, entity.end) for entity in _listed(Entity, answer)}
-
-
-def _placed(sentence: TaggedSentence) -> set[Span]:
-    """Gold spans in code points of the running text."""
-    at = sentence.word_spans
-    return {(label, at[a][0], at[b - 1][1]) for label, a, b in gold_spans(sentence)}

@@ -91,6 +91,11 @@ class TaskModel(PreTrainedModel):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
 
+    @property
+    def hidden_size(self) -> int:
+        """Width of the last hidden states."""
+        return self.config.hidden_size
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -120,7 +125,7 @@ class TaskModel(PreTrainedModel):
         if self.first_token is not None:
             activation = {"activation": self.first_token.activation}
             save_file(self.first_token.state_dict(), folder / FIRST_TOKEN, metadata=activation)
-        (folder / HEAD).write_text(self.head.model_dump_json(indent=1), encoding="utf-8")
+        write_head(self.head, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "TaskModel":
@@ -129,6 +134,11 @@ class TaskModel(PreTrainedModel):
         model = cls(load_trunk(str(folder)), read_head(folder), first_token=first_token)
         model.outputs.load_state_dict(load_file(folder / OUTPUTS))
         return model
+
+
+def write_head(head: Head, folder: Path) -> None:
+    """Save the head of a model."""
+    (folder / HEAD).write_text(head.model_dump_json(indent=1), encoding="utf-8")
 
 
 def read_head(folder: Path) -> Head:

@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from app.contract.manifest import TOKENIZER
+from app.contract.encoding import Encoder
+from app.contract.manifest import ENCODER_FILES
 from app.contract.tokenization import SubwordTokenizer
 from training import processes
 from training.batches import BatchPlan
@@ -14,6 +15,7 @@ from training.files import write_text
 from training.hub import resolve_model
 from training.loop import LoopSettings, fit
 from training.losses import gold_loss
+from training.pqrnn import Pqrnn
 from training.recipe import Stage
 from training.task_model import TaskModel
 from training.units import UnitSet
@@ -70,10 +72,10 @@ def stage_settings(stage: Stage, plan: BatchPlan) -> LoopSettings:
     )
 
 
-def save_model(model: TaskModel, tokenizer: SubwordTokenizer, folder: Path, history: list) -> None:
-    """Write model, tokenizer and history, of several processes once."""
+def save_model(model: TaskModel | Pqrnn, tokenizer: Encoder, folder: Path, history: list) -> None:
+    """Write model, what its encoder reads, and history, of several processes once."""
     if not processes.is_main():
         return
     model.save(folder)
-    tokenizer.save(folder / TOKENIZER)
+    tokenizer.save(folder / ENCODER_FILES[tokenizer.kind])
     write_text(folder / "history.json", json.dumps(history, indent=1))

@@ -13,11 +13,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.contract.encoded_text import EncodedText, Input, Pair, Window, Word
-from app.contract.heads import ClassHead, Head, Output, ScoreHead, SpanHead, TagHead, VectorHead
-from app.contract.tokenization import SubwordTokenizer
-from training.datasets.examples import Example, LabelledText, ScoredPair, TaggedSentence
+from app.contract.encoded_text import Arrays, EncodedText, Input, Pair, Window, Word
+from app.contract.encoding import Encoder
+from app.contract.heads import (
+    ClassHead,
+    Head,
+    Output,
+    ParseHead,
+    ScoreHead,
+    SpanHead,
+    TagHead,
+    VectorHead,
+)
+from training.datasets.examples import (
+    Example,
+    LabelledText,
+    ScoredPair,
+    TaggedSentence,
+    Utterance,
+)
 from training.loop import device
+from training.nested_tags import nested_tags_of
 
 NO_TARGET = -100
 """Class of a unit that nobody has labelled; a score that is not known is NaN."""
@@ -72,9 +88,7 @@ class Batch:
 class UnitSet:
     """Encoded examples; batches of them are made on demand."""
 
-    def __init__(
-        self, examples: Sequence[Example], tokenizer: SubwordTokenizer, head: Head
-    ) -> None:
+    def __init__(self, examples: Sequence[Example], tokenizer: Encoder, head: Head) -> None:
         """Encode examples as the head's task does by default."""
         self.head = head
         self.tokenizer = tokenizer
@@ -101,7 +115,7 @@ class UnitSet:
         """Pad the windows of some examples into one batch."""
         counts = [len(self.encoded[i].windows) for i in indices]
         firsts = np.concatenate([[0], np.cumsum(counts)])[:-1]
-        arrays = self.tokenizer.collate([w for i in indices for w in self.encoded[i].windows])
+        arrays = self.arrays(indices)
         words = [self.encoded[i].read_words for i in indices]
         rows = [windows + first for (_, windows, _), first in zip(words, firsts, strict=True)]
         targets = {
@@ -117,6 +131,10 @@ class UnitSet:
             [len(positions) for _, _, positions in words],
             [sum(w.num_tokens for w in self.encoded[i].windows) for i in indices],
         )
+
+    def arrays(self, indices: Sequence[int]) -> Arrays:
+        """The windows of some examples, padded, as the graph takes them."""
+        return self.tokenizer.collate([w for i in indices for w in self.encoded[i].windows])
 
     def starts(self, index: int) -> NDArray[np.int64]:
         """Code point at which each word of an example starts, shape (words,)."""
@@ -168,8 +186,18 @@ def targets_of(example: Example, encoded: EncodedText, head: Head) -> Targets:
     }
     match head, example:
         case ((SpanHead() | TagHead()), TaggedSentence()):
+            starts = np.cumsum([0, *(len(word) + 1 for word in example.words)])[:-1]
             for name, labels, tags in _tag_layers(head, example):
-                targets[name] = _word_targets(example.words, tags, encoded, labels)
+                targets[name] = _word_targets(starts, tags, encoded, labels)
+        case ParseHead(), Utterance() if example.sentence.tags is not None:
+            starts = np.asarray([start for start, _ in example.sentence.word_spans], np.int64)
+            intent, levels = nested_tags_of(example)
+            outside = ("O",) * len(starts)
+            for level, (name, labels) in enumerate(head.levels.items()):
+                tags = levels[level] if level < len(levels) else outside
+                targets[name] = _word_targets(starts, tags, encoded, labels)
+            if intent in head.intents:
+                targets["intent_logits"] = np.asarray([head.intents.index(intent)], np.int64)
         case ClassHead(), LabelledText():
             if example.label in head.labels:
                 targets["logits"] = np.asarray([head.labels.index(example.label)], np.int64)
@@ -191,11 +219,10 @@ def _tag_layers(
 
 
 def _word_targets(
-    words: Sequence[str], tags: Sequence[str], encoded: EncodedText, labels: Sequence[str]
+    starts: NDArray[np.int64], tags: Sequence[str], encoded: EncodedText, labels: Sequence[str]
 ) -> NDArray[np.int64]:
     """Class of each unit: its word's tag, and the I- variant of that after the word's start."""
     index = {label: i for i, label in enumerate(labels)}
-    starts = np.cumsum([0, *(len(word) + 1 for word in words)])[:-1]
     targets = []
     for unit in _read_words(encoded):
         word = int(np.searchsorted(starts, unit.start, side="right")) - 1

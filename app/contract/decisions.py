@@ -38,7 +38,7 @@ def label_sets(head: LabelHead) -> dict[str, tuple[str, ...]]:
             xpos = {"xpos_logits": head.xpos} if head.xpos else {}
             return {"logits": head.labels} | xpos
         case ParseHead():
-            return {"intent_logits": head.intents, "slot_logits": head.slots}
+            return {"intent_logits": head.intents} | head.levels
         case _:
             return {"logits": head.labels}
 

@@ -1,7 +1,7 @@
 """Outputs of the graph to answers, by head."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from app.contract.heads import (
     TagHead,
     VectorHead,
 )
+from app.contract.parse_labels import PIECE, ParseLabel, intent_tree, slot_tree
 from app.contract.probabilities import sigmoid, softmax
 
 OUTSIDE = "O"
@@ -87,8 +88,9 @@ class Parse:
 
     Attributes:
         intent: the likeliest.
-        slots: in order, never overlapping.
-        tree: both in MTOP's decoupled form, `[IN:INTENT [SL:SLOT words ] ]`.
+        slots: the outermost, in order, never overlapping; one in several pieces is several.
+        tree: all of it in MTOP's decoupled form, `[IN:INTENT [SL:SLOT words ] ]`, with the slots
+            inside of slots.
     """
 
     intent: ClassScore
@@ -241,23 +243,49 @@ def similarity(head: NumberHead, outputs: Sequence[WindowOutputs]) -> float:
 
 
 def parse(head: ParseHead, encoded: EncodedText, outputs: Sequence[WindowOutputs]) -> Parse:
-    """Intent, slots, and the tree that they make."""
+    """Intent, slots, and the tree that they make with the slots inside of them."""
     probabilities = softmax(outputs[0]["intent_logits"])
     best = int(probabilities.argmax())
-    intent = ClassScore(head.intents[best], float(probabilities[best]))
-    slots = entities(encoded, decode_tags(encoded, outputs, head.slots, name="slot_logits"))
-    return Parse(intent, tuple(slots), tree(intent.label, slots, encoded.text))
+    label = head.intents[best]
+    levels = [
+        decode_tags(encoded, outputs, labels, name=name) for name, labels in head.levels.items()
+    ]
+    outermost = entities(encoded, levels[0])
+    slots = tuple([replace(slot, label=ParseLabel.of(slot.label).name) for slot in outermost])
+    tree = intent_tree(label, _slot_trees(encoded, outermost, levels[1:]))
+    return Parse(ClassScore(ParseLabel.of(label).name, float(probabilities[best])), slots, tree)
 
 
-def tree(intent: str, slots: Sequence[Entity], text: str) -> str:
-    """MTOP's decoupled form: slots in order, with the words of `text`.
+def _slot_trees(
+    encoded: EncodedText, slots: Sequence[Entity], levels: Sequence[Sequence[Tag]]
+) -> list[str]:
+    """Trees of the slots of one intent; `levels` are the tags of what is inside of them."""
+    places: list[tuple[str, list[Entity]]] = []
+    for slot in slots:
+        label = slot.label.lstrip(PIECE)
+        back = len(slot.label) - len(label)
+        earlier = [pieces for other, pieces in places if other == label]
+        if 0 < back <= len(earlier):
+            earlier[-back].append(slot)
+        else:
+            places.append((label, [slot]))
+    trees = []
+    for label, pieces in places:
+        if not ParseLabel.of(label).is_nested:
+            trees.append(slot_tree(label, [encoded.text[p.start : p.end] for p in pieces]))
+            continue
+        inner: list[Entity] = []
+        if levels:
+            inner = entities(encoded, _within(encoded, pieces, levels[0]))
+        trees.append(slot_tree(label, _slot_trees(encoded, inner, levels[1:])))
+    return trees
 
-    >>> tree("IN:GET_WEATHER", [Entity("SL:LOCATION", 0.9, 8, 12)], "weather Cluj")
-    '[IN:GET_WEATHER [SL:LOCATION Cluj ] ]'
-    """
-    parts = [f"[{_prefixed('SL:', s.label)} {text[s.start : s.end]} ]" for s in slots]
-    return " ".join([f"[{_prefixed('IN:', intent)}", *parts, "]"])
 
-
-def _prefixed(prefix: str, label: str) -> str:
-    return label if label.startswith(prefix) else prefix + label
+def _within(encoded: EncodedText, pieces: Sequence[Entity], tags: Sequence[Tag]) -> list[Tag]:
+    """The tags of words in some pieces; all others are outside."""
+    return [
+        tag
+        if any(piece.start <= word.start and word.end <= piece.end for piece in pieces)
+        else Tag(OUTSIDE, 1.0)
+        for word, tag in zip(encoded.words, tags, strict=True)
+    ]

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.contract.encoded_text import LongInput
+from app.contract.parse_labels import ParseLabel
 
 
 class Part(BaseModel):
@@ -160,24 +161,35 @@ class VectorHead(Part):
 
 
 class ParseHead(Part):
-    """One intent a text and one BIO tag a word: `intent_logits` and `slot_logits`.
+    """One intent a text, and one BIO tag a word for each level of nesting.
+
+    `intent_logits`, `slot_logits` for the outermost slots, `slot_logits_2` for those inside of
+    them, and so on. Types are labels of app.contract.parse_labels.
 
     Attributes:
         intents: of each logit.
         slots: tag of each logit: "O", "B-X", "I-X".
+        deeper: likewise, of each further level.
     """
 
     kind: Literal["parse"] = "parse"
     long: ClassVar[LongInput] = "refuse"
     intents: Labels
     slots: BioLabels
+    deeper: tuple[BioLabels, ...] = ()
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Outputs of slots and their tags, outermost first."""
+        inner = {f"slot_logits_{n}": tags for n, tags in enumerate(self.deeper, start=2)}
+        return {"slot_logits": self.slots} | inner
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """Of the graph."""
         return (
             Output("intent_logits", len(self.intents), False),
-            Output("slot_logits", len(self.slots), True),
+            *(Output(name, len(tags), True) for name, tags in self.levels.items()),
         )
 
 
@@ -234,6 +246,8 @@ def label_names(head: Head) -> list[str]:
         case TagHead() | ClassHead():
             return list(head.labels)
         case ParseHead():
-            return [*head.intents, *entity_types(head.slots)]
+            types = [kind for tags in head.levels.values() for kind in entity_types(tags)]
+            names = [ParseLabel.of(label).name for label in (*head.intents, *types)]
+            return list(dict.fromkeys(names))
         case _:
             return []

@@ -27,6 +27,8 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 LEXICON = "lexicon.json"
+ENCODER_FILES = {"subword": TOKENIZER, "projection": LEXICON}
+"""What an encoder of each kind reads, beside the manifest."""
 GOLDEN = "golden.json"
 EVALUATION = "eval.json"
 CARD = "README.md"

@@ -22,6 +22,8 @@ Rows = NDArray[np.uint8]
 class ProjectionEncoder:
     """Words of the contract's normalization and segmentation, hashed; one token a word."""
 
+    kind = "projection"
+
     def __init__(
         self,
         *,
@@ -78,7 +80,7 @@ class ProjectionEncoder:
     def settings(self) -> dict[str, object]:
         """Section `encoder` of the manifest."""
         return {
-            "kind": "projection",
+            "kind": self.kind,
             "features": self.features,
             "case": self.case,
             "max_tokens": self.max_tokens,

@@ -35,6 +35,8 @@ MIN_ROOM = 2
 class SubwordTokenizer:
     """A `tokenizer.json` with the contract's normalization in front."""
 
+    kind = "subword"
+
     def __init__(
         self,
         tokenizer: Tokenizer,
@@ -102,7 +104,7 @@ class SubwordTokenizer:
     def settings(self) -> dict[str, object]:
         """Section `encoder` of the manifest."""
         sizes = {"max_tokens": self.max_tokens, "stride": self.stride}
-        return {"kind": "subword", **sizes, "pad_id": self._pad_id}
+        return {"kind": self.kind, **sizes, "pad_id": self._pad_id}
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""

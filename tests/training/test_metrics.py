@@ -7,7 +7,7 @@ from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
 from training.datasets.examples import TaggedSentence
-from training.evaluate import gold_spans
+from training.gold_spans import gold_spans
 from training.metrics import mean_score, strict_f1
 
 TYPES = ("PER", "LOC", "ORG")

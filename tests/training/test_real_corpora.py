@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from training.datasets import CORPORA, read_split
+from tests.training.parse_answers import decoded
+from training.datasets import CORPORA, mtop, read_split
 from training.datasets.examples import Utterance
-from training.evaluate import gold_spans
+from training.gold_spans import gold_spans
+from training.nested_tags import nested_tags_of
 from training.parse_trees import Tree
 
 DATA = Path(os.environ.get("LOYAL_DATA", "../shared/data"))
@@ -91,3 +93,15 @@ def test_every_mtop_tree_round_trips_and_flat_ones_follow_from_their_tags(corpus
     ]
     # Translated slots may be in pieces, and those no tags can join.
     assert all(same) if corpus == "mtop/en" else sum(same) >= 0.98 * len(same)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corpus", ["mtop/en", *(f"mtop/xsemplr/{c}" for c in mtop.LANGUAGES)])
+def test_every_mtop_tree_survives_as_labels(corpus: str) -> None:
+    corpus_or_skip(corpus)
+    for split in ("train", "dev"):
+        for utterance in read_split(DATA, corpus, split, Utterance):
+            tree = decoded(nested_tags_of(utterance), utterance.sentence.words)
+
+            gold = Tree.parse(utterance.tree or "").canonical
+            assert Tree.parse(tree).canonical == gold

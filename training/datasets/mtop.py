@@ -82,13 +82,15 @@ def _parallel(record: object, language: str, place: str) -> tuple[str, str, str]
 
 
 def _utterance(text: str, form: str, place: str) -> Utterance:
+    # Some Thai texts are cut by zero-width spaces.
+    text, form = text.replace("\u200b", " "), form.replace("\u200b", " ")
     words, space_after = cut_words(text)
     try:
         tree = Tree.parse(form)
         tags = slot_tags(tree, words)
     except ValueError as error:
         raise DataError(f"{place}: {error}") from error
-    return Utterance(TaggedSentence(words, tags, space_after), tree.label, form)
+    return Utterance(TaggedSentence(words, tags, space_after), tree.label, str(tree))
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from app.contract.encoded_text import Word
-from app.contract.tokenization import SubwordTokenizer
+from app.contract.encoding import Encoder
 from training.datasets.examples import TaggedSentence
 from training.datasets.raw_text import TextLine
 from training.datasets.splits import stable_fraction
@@ -15,7 +15,7 @@ MIN_WORDS, MAX_WORDS = 5, 60
 
 
 def choose_sentences(
-    lines: Iterable[TextLine], *, count: int, tokenizer: SubwordTokenizer
+    lines: Iterable[TextLine], *, count: int, tokenizer: Encoder
 ) -> list[TaggedSentence]:
     """Choose `count` sentences by the hash of their text, whatever order they come in.
 

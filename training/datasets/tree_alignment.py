@@ -47,7 +47,7 @@ def slot_tags(tree: Tree, words: Sequence[str]) -> tuple[str, ...]:
     cursor = 0
     for number, slot in enumerate(tree.children):
         for leaf in slot.leaves:
-            places = _find("".join(leaf.words), words, owners, cursor)
+            places = find_words("".join(leaf.words), words, owners, cursor)
             for place in places:
                 owners[place] = number
             cursor = places[-1] + 1
@@ -58,8 +58,14 @@ def slot_tags(tree: Tree, words: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _find(text: str, words: Sequence[str], owners: Sequence[int | None], cursor: int) -> list[int]:
-    """Free words that spell a text: together if possible, after the cursor if possible."""
+def find_words(
+    text: str, words: Sequence[str], owners: Sequence[int | None], cursor: int
+) -> list[int]:
+    """Free words that spell a text: together if possible, after the cursor if possible.
+
+    Raises:
+        ValueError: there are none.
+    """
     starts = [*range(cursor, len(words)), *range(cursor)]
     for start in starts:
         places = _spell(text, words, owners, range(start, len(words)), may_skip=False)
