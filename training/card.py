@@ -16,8 +16,9 @@ HUB_TASK = {
     "sentiment": "text-classification",
     "sts": "sentence-similarity",
     "dialect": "text-classification",
+    "parse": "token-classification",
 }
-PER_LABEL = {"spans": "strict F1", "tags": "recall", "classes": "recall"}
+PER_LABEL = {"spans": "strict F1", "tags": "recall", "classes": "recall", "parse": "strict F1"}
 DATA = "Data, licences, limits"
 CASCADE = "As a cascade with"
 
@@ -43,6 +44,9 @@ def card_text(manifest: Manifest, evaluation: Record, data_notes: str) -> str:
         _facts(manifest, evaluation),
         "## Scores\n\n" + _scores(manifest.quality, evaluation),
     ]
+    for split, scores in evaluation.get("further", {}).items():
+        found = {name: Score.model_validate(score) for name, score in scores.items()}
+        sections.append(f"## Scores on {split}\n\n{score_table(found)}")
     if manifest.loyalty:
         sections.append(f"## Loyalty to {manifest.teacher}\n\n" + score_table(manifest.loyalty))
     if manifest.calibration:

@@ -63,7 +63,7 @@ def parse_recipe(base: Path) -> dict:
                 "max_tokens": 32,
                 "stride": 8,
                 "dropout": 0.0,
-                "stages": [train | {"epochs": 6, "learning_rate": 5e-3}],
+                "stages": [train | {"epochs": 5, "learning_rate": 5e-3}],
             }
         },
         "students": {
@@ -82,7 +82,7 @@ def parse_recipe(base: Path) -> dict:
                 "temperature": 1.0,
                 "dropout": 0.0,
                 "weights": {"soft": 1.0, "hard": 1.0, "hidden": 0.0},
-                "stages": [train | {"epochs": 20, "learning_rate": 2e-2}],
+                "stages": [train | {"epochs": 14, "learning_rate": 2e-2}],
             }
         },
         "aliases": {"default": "pqrnn-tiny", "teacher": "teacher-tiny"},
