@@ -55,8 +55,10 @@ def lexicon_of(examples: Sequence[Example], *, count: int) -> frozenset[str]:
     return frozenset(word for word, times in words.items() if times >= count)
 
 
-def start_pqrnn(recipe: PqrnnRecipe, head: Head, *, dropout: float, seed: int) -> Pqrnn:
+def start_pqrnn(student: StudentRecipe, head: Head, *, seed: int) -> Pqrnn:
     """A student before it is taught."""
+    recipe = student.pqrnn
+    assert recipe is not None
     shape = PqrnnShape(
         features=recipe.features,
         bottleneck=recipe.bottleneck,
@@ -65,7 +67,7 @@ def start_pqrnn(recipe: PqrnnRecipe, head: Head, *, dropout: float, seed: int) -
         kernel=recipe.kernel,
         pooling=recipe.pooling,
         zoneout=recipe.zoneout,
-        dropout=dropout,
+        dropout=student.dropout,
         quantize=recipe.quantization_aware,
     )
     return new_pqrnn(shape, head, seed=seed)

@@ -240,9 +240,7 @@ class Road:
     def _start(self, recipe: StudentRecipe, first: TaskModel) -> TaskModel | Pqrnn:
         """A student before it is taught."""
         if recipe.pqrnn:
-            return start_pqrnn(
-                recipe.pqrnn, first.head, dropout=recipe.dropout, seed=self.recipe.seed
-            )
+            return start_pqrnn(recipe, first.head, seed=self.recipe.seed)
         student = first
         if recipe.encoder:
             source = find_encoder(recipe.encoder, self.work_dir)
@@ -267,9 +265,8 @@ class Road:
                 fp32, final = folder / f"{name}{FP32}.onnx", folder / f"{name}.onnx"
                 tokenizer = self.tokenizer(name)
                 tokenizer.save(folder / f"{name}.{ENCODER_FILES[tokenizer.kind]}")
-                is_student = name in self.recipe.students
                 files = self.folder(name), tokenizer, sample, fp32, final
-                facts[name] = export_files(*files, is_student=is_student)
+                facts[name] = export_files(*files, is_student=name in self.recipe.students)
             return facts
 
         return self._once("export", work)

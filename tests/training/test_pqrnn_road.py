@@ -13,7 +13,6 @@ from app.sessions import OnnxSession
 from tests.training.tiny_corpus import (
     PEOPLE,
     PLACES,
-    encoder_content,
     write_base,
     write_corpora,
     write_recipe,
@@ -58,7 +57,7 @@ def parse_recipe(base: Path) -> dict:
         "further_dev": [{"corpus": "snips", "split": "dev[:50%]"}],
         "teachers": {
             "teacher-tiny": {
-                "encoder": {"recipe": encoder_content(base)},
+                "encoder": {"source": str(base)},
                 "description": "A teacher.",
                 "max_tokens": 32,
                 "stride": 8,
@@ -81,7 +80,7 @@ def parse_recipe(base: Path) -> dict:
                 },
                 "temperature": 1.0,
                 "dropout": 0.0,
-                "weights": {"soft": 1.0, "hard": 1.0, "hidden": 0.0},
+                "weights": {"soft": 0.1, "hard": 1.0, "hidden": 0.0},
                 "stages": [train | {"epochs": 14, "learning_rate": 2e-2}],
             }
         },

@@ -273,3 +273,36 @@ def test_encoders_that_teachers_of_an_encoder_learnt_from_dev_are_refused(tmp_pa
         RecipeError, match=r"students.distil-tiny.encoder: learns from ronec valid\[90%:\], which"
     ):
         load_recipe(write_recipe(tmp_path, content))
+
+
+def test_a_pqrnn_compares_no_hidden_states_and_no_two_texts(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    student = content["students"]["distil-tiny"]
+    del student["layers"]
+    student["pqrnn"] = {"layers": 1}
+
+    with pytest.raises(RecipeError, match=r"weights.hidden: must be 0, as a pqrnn"):
+        load_recipe(write_recipe(tmp_path, content))
+
+    student["weights"]["hidden"] = 0.0
+    with pytest.raises(RecipeError, match=r"distil-tiny.pqrnn: it reads one text, and sts"):
+        load_recipe(write_recipe(tmp_path, content | {"task": "sts"}))
+    loaded = load_recipe(write_recipe(tmp_path, content))
+    assert loaded.students["distil-tiny"].pqrnn.state == 128
+
+
+def test_splits_that_are_measured_besides_are_never_trained_on(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["further_dev"] = [{"corpus": "ronec", "split": "valid[50%:60%]"}]
+
+    with pytest.raises(RecipeError, match=r"which overlaps dev valid\[50%:60%\]"):
+        load_recipe(write_recipe(tmp_path, content))
+
+
+def test_only_utterances_are_augmented_and_only_for_students(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    for model in (content["teachers"]["teacher-tiny"], content["students"]["distil-tiny"]):
+        model["stages"][0]["augmentation"] = {"copies": 1}
+
+    with pytest.raises(RecipeError, match="augmentation is of utterances, ronec has none"):
+        load_recipe(write_recipe(tmp_path, content))
