@@ -25,6 +25,8 @@ except ImportError as error:
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
+KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "features"})
+"""Of the encoders: subwords, and projected words."""
 WARM_UP_LENGTHS = (8, 32, 128)
 """Tokens a row; the model's longest window is added."""
 
@@ -128,7 +130,7 @@ class OnnxSession:
                 "libraries are missing or of another version; loyal[gpu] brings those that fit"
             )
         self._inputs = frozenset(node.name for node in self._session.get_inputs())
-        odd = self._inputs - {"input_ids", "attention_mask", "token_type_ids"}
+        odd = self._inputs - KNOWN_INPUTS
         if odd:
             raise PackageError(f"{path.name} wants inputs that are unknown here: {sorted(odd)}")
         self._outputs = [node.name for node in self._session.get_outputs()]
@@ -141,7 +143,8 @@ class OnnxSession:
         """Run one batch (a `Runner`).
 
         Args:
-            arrays: int64, shape (rows, longest); those that the graph does not read are left out.
+            arrays: shape (rows, longest) or (rows, longest, bytes); those that the graph does not
+                read are left out.
 
         Returns:
             Every output of the graph.

@@ -371,6 +371,7 @@ class Road:
         taught = first_teacher and f"{recipe.task}/{first_teacher}:{packages[first_teacher].name}"
         record = self._calibrate_step().get(name, {})
         calibration = record and calibration_of(record, teacher=str(taught), data=recipe.dev)
+        calibrated = {"calibration": record} if record else {}
         fields = {
             "task": recipe.task,
             "model": name,
@@ -397,9 +398,6 @@ class Road:
             model=self.folder("export") / f"{name}.onnx",
             tokenizer=self.folder("export") / f"{name}.{ENCODER_FILES[self.tokenizer(name).kind]}",
             fields=fields,
-            evaluation=shared
-            | scores
-            | {"compared": evaluation["engines"]}
-            | ({"calibration": record} if record else {}),
+            evaluation=shared | scores | {"compared": evaluation["engines"]} | calibrated,
             data_notes=recipe.data_notes,
         )
