@@ -187,7 +187,7 @@ class StudentRecipe(Section):
     def _one_start(self) -> "StudentRecipe":
         if self.layers is None and self.encoder is None and self.pqrnn is None:
             raise ValueError(
-                "give layers of the first teacher, an encoder, layers of an encoder, or a pqrnn"
+                "give layers of the first teacher, an encoder, or layers of an encoder, or a pqrnn"
             )
         if self.pqrnn and (self.layers or self.encoder or self.pairs == "apart"):
             raise ValueError("a pqrnn starts from random weights and reads one text")
