@@ -57,8 +57,7 @@ SPEED_BATCHES = (1, 32)
 TRAINED = ("encoders", "teachers", "students")
 SPEED_TEXTS = 128
 FP32 = "-fp32"
-NO_BASE = "none"
-"""Of a model that starts from random weights."""
+NO_BASE = "none"  # of a model that starts from random weights
 
 
 @dataclass(frozen=True)
@@ -364,7 +363,7 @@ class Road:
         self, name: str, packages: dict[str, Path], facts: Record, evaluation: Record
     ) -> Draft:
         recipe, first = self.recipe, self._first_teacher(name)
-        student = recipe.students.get(name)
+        student, origin = recipe.students.get(name), recipe.models[name].encoder or first.base
         scores = evaluation["engines"][name]
         shared = {k: v for k, v in evaluation.items() if k != "engines"}
         first_teacher = student and student.teachers[0]
@@ -378,9 +377,7 @@ class Road:
             "description": recipe.models[name].description,
             "commit": self._done(name)["commit"],
             "recipe": recipe.path.name,
-            "base": NO_BASE
-            if name in self._projections
-            else published_name((recipe.models[name].encoder or first.base).base),
+            "base": NO_BASE if name in self._projections else published_name(origin.base),
             "teacher": taught,
             "languages": recipe.languages,
             "licence": recipe.licence,
