@@ -17,7 +17,7 @@ COMMANDS = re.findall(
 )
 TABLE = {
     line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")[2:-1]]
-    for line in (ROOT / "training/README.md").read_text("utf-8").splitlines()
+    for line in (ROOT / "training/README.md").read_text("utf-8").split("\n## ")[0].splitlines()
     if line.startswith("| `")
 }
 
