@@ -76,9 +76,9 @@ class TaskModel(PreTrainedModel):
         self.trunk = trunk
         self.head = head
         self.first_token = first_token
-        reads_types = "token_type_ids" in inspect.signature(trunk.forward).parameters
+        takes_types = "token_type_ids" in inspect.signature(trunk.forward).parameters
         # RoBERTa takes types and knows one only.
-        self._reads_types = reads_types and trunk.config.type_vocab_size > 1
+        self._reads_types = takes_types and getattr(trunk.config, "type_vocab_size", 0) > 1
         rates = [getattr(trunk.config, name) for name in DROPOUTS if hasattr(trunk.config, name)]
         self.dropout = nn.Dropout(rates[0] if rates else 0.0)
         width = trunk.config.hidden_size
