@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training import processes
+from training.dropout import PooledDropout
 from training.errors import StepError
 from training.files import replace, write_text
 
@@ -106,6 +107,7 @@ def fit(
     running: dict[str, float] = {}
     since_evaluation = 0
     started = saved = time.monotonic()
+    dropout = PooledDropout()
     module.train()
     kept = (
         f"the last good checkpoint stays in {checkpoint.parent}; a lower learning_rate than "
@@ -125,7 +127,7 @@ def fit(
         # Dropout, too, is a function of the step: a resumed run draws what it would have drawn.
         torch.manual_seed(seed * 1_000_003 + step + processes.own_number() * 1_000_000_007)
         for part, share in processes.own_parts(batch_at(step), cut):
-            with autocast():
+            with autocast(), dropout:
                 terms = losses(part)
             total = torch.stack(list(terms.values())).sum()
             if not math.isfinite(total.item()):
