@@ -17,6 +17,7 @@ HUB_TASK = {
     "sts": "sentence-similarity",
     "dialect": "text-classification",
     "parse": "token-classification",
+    "qa": "question-answering",
 }
 PER_LABEL = {"spans": "strict F1", "tags": "recall", "classes": "recall", "parse": "strict F1"}
 DATA = "Data, licences, limits"

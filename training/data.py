@@ -7,18 +7,28 @@ from functools import cached_property
 from pathlib import Path
 
 from app.contract.encoding import Encoder
-from app.contract.heads import ClassHead, Head, ParseHead, ScoreHead, SpanHead, TagHead
+from app.contract.heads import (
+    AnswerHead,
+    ClassHead,
+    Head,
+    ParseHead,
+    ScoreHead,
+    SpanHead,
+    TagHead,
+)
 from training.augmentation import augmented
 from training.datasets import CORPORA, read_split
 from training.datasets.examples import (
     Example,
     LabelledText,
+    Question,
     ScoredPair,
     TaggedSentence,
     Utterance,
 )
 from training.datasets.sentences import choose_sentences
 from training.errors import DataError
+from training.made_up_questions import make_up_questions
 from training.nested_tags import nested_tags_of
 from training.recipe import Recipe, Stage, StudentRecipe, TeacherRecipe
 from training.reproducibility import fingerprint
@@ -112,6 +122,12 @@ class RoadData:
                 count=stage.unlabelled.sentences,
                 tokenizer=tokenizer,
             )
+        if stage.questions is not None:
+            examples += make_up_questions(
+                read_mix(self.data_dir, stage.questions.text),
+                stage.questions,
+                seed=self.recipe.seed,
+            )
         return examples
 
     def digest(self, stages: Sequence[Stage]) -> str:
@@ -119,9 +135,9 @@ class RoadData:
         shards = [
             (path.name, path.stat().st_size)
             for stage in stages
-            if stage.unlabelled
-            for source in stage.unlabelled.text.sources
-            for path in sorted((self.data_dir / stage.unlabelled.text.folder).glob(f"{source}-*"))
+            for text in stage.raw_texts
+            for source in text.sources
+            for path in sorted((self.data_dir / text.folder).glob(f"{source}-*"))
         ]
         return fingerprint([shards, [_content(self.labelled(stage)) for stage in stages]])
 
@@ -134,7 +150,18 @@ class RoadData:
     def _gold_of(self, models: Sequence[TeacherRecipe | StudentRecipe]) -> list[Example]:
         return [e for model in models for stage in model.stages for e in self.labelled(stage)]
 
+    @cached_property
+    def _kept(self) -> dict[tuple[str, str], list[Example]]:
+        """Splits that were read already."""
+        return {}
+
     def _read(self, split: CorpusSplit) -> list[Example]:
+        key = split.corpus, split.split
+        if key not in self._kept:
+            self._kept[key] = self._read_anew(split)
+        return self._kept[key]
+
+    def _read_anew(self, split: CorpusSplit) -> list[Example]:
         kind, left_out = CORPORA[split.corpus].kind, LEFT_OUT.get(self.recipe.task)
         read = read_split(self.data_dir, split.corpus, split.split, kind)
         kept = [e for e in read if not (isinstance(e, LabelledText) and e.label == left_out)]
@@ -151,6 +178,9 @@ def new_head(task: str, examples: Sequence[Example]) -> Head:
     """
     if task == "sts":
         return ScoreHead()
+    if task == "qa":
+        impossible = any(isinstance(e, Question) and e.is_impossible for e in examples)
+        return AnswerHead(can_abstain=impossible)
     if task == "parse":
         return _parse_head([e for e in examples if isinstance(e, Utterance)])
     labels = tuple(sorted(labels_of(examples)))
@@ -223,6 +253,8 @@ def _without_labels(example: Example) -> Example:
             return replace(example, sentence=sentence, intent="", tree=None)
         case ScoredPair():
             return replace(example, score=float("nan"))
+        case Question():
+            return replace(example, answers=None)
         case _:
             return example
 

@@ -2,9 +2,11 @@
 
 Per batch, over the units of its examples (Hinton et al. 2015; Sanh et al. 2019):
     L = soft * T^2 KL(p_t || p_s) + hard * CE(gold, p_s) + hidden * (1 - cos(h_s, h_t))
+      + attention and hidden states of matched layers (training.layer_losses)
 Several teachers are an ensemble: p_t is the mean of their probabilities at the units that they
 share with the student, whatever their vocabularies. Values take squared errors instead. Hidden
-states are compared with teachers of the student's own vocabulary and width.
+states are compared with teachers of the student's own vocabulary and width, layers with the first
+teacher's.
 """
 
 import logging
@@ -15,11 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from app.contract.heads import AnswerHead
 from training.batches import BatchPlan
 from training.errors import StepError
+from training.evaluate import Watch
+from training.layer_losses import LayerMatch
 from training.lessons import Lesson, Lessons
 from training.loop import device, fit
 from training.losses import gold_loss, hidden_cosine, soft_cross_entropy
@@ -43,7 +48,8 @@ class Teacher:
         units: the examples under its own vocabulary; the student's own set if they share one.
         aligned: per example, for each of the student's words its own, or -1; None if they read
             the same rows of tokens, nothing if they do not decide about words.
-        lessons: what it has said so far.
+        lessons: what it has said so far; not of answers, whose distributions are as long as the
+            longest window of their batch.
     """
 
     model: TaskModel
@@ -61,6 +67,11 @@ class Teacher:
         model.to(device()).eval()
         if own.reads_like(student):
             return cls(model, student, None)
+        if isinstance(model.head, AnswerHead):
+            raise StepError(
+                f"{name} and the student read other tokens, so starts and ends of answers cannot "
+                "be compared; start the student from its teacher's layers, or as a narrow body"
+            )
         if not any(output.per_token for output in model.head.outputs):
             return cls(model, own, ())
         aligned = align(student, own)
@@ -80,6 +91,8 @@ class Teacher:
             chosen: indices of the examples.
             batch: the student's batch of them.
         """
+        if isinstance(self.model.head, AnswerHead):
+            return self._answer(chosen, batch)
         lesson = self.lessons.recall(chosen)
         if lesson is None:
             lesson = self._answer(chosen, batch)
@@ -87,12 +100,21 @@ class Teacher:
         return lesson
 
     @torch.no_grad()
+    def show(self, batch: Batch) -> tuple[Lesson, dict[str, Tensor]]:
+        """What it says about a batch that it reads as the student does, and all its layers."""
+        outputs = self.model.all_layers(**batch.inputs)
+        return self._lesson(outputs, batch), outputs
+
+    def _lesson(self, outputs: dict[str, Tensor], batch: Batch) -> Lesson:
+        real = batch.inputs["attention_mask"].bool()
+        return batch.decisions(outputs, self.model.head), outputs[HIDDEN].float()[real]
+
+    @torch.no_grad()
     def _answer(self, chosen: Sequence[int], batch: Batch) -> Lesson:
-        own = batch if self.aligned is None else self.units.batch(chosen)
-        outputs = self.model(**own.inputs)
-        decisions = own.decisions(outputs, self.model.head)
         if self.aligned is None:
-            return decisions, outputs[HIDDEN].float()[batch.inputs["attention_mask"].bool()]
+            return self._lesson(self.model(**batch.inputs), batch)
+        own = self.units.batch(chosen)
+        decisions = own.decisions(self.model(**own.inputs), self.model.head)
         for output in self.model.head.outputs:
             if output.per_token:
                 rows = decisions[output.name]
@@ -119,13 +141,15 @@ def distill(
     weights: LossWeights,
     temperature: float,
     seed: int,
+    evaluate: Watch | None = None,
     checkpoint: Path,
     title: str,
 ) -> list[dict[str, float]]:
     """Train `student` in place; see training.loop.fit.
 
     Raises:
-        StepError: hidden states are to be compared, and no teacher's can be; see also fit.
+        StepError: hidden states or layers are to be compared, and no teacher's can be; see also
+            fit.
     """
     plan = BatchPlan(units.lengths, batch_size=stage.batch_size, seed=seed)
     width = student.hidden_size
@@ -136,12 +160,19 @@ def distill(
             f"{title}: no teacher has the student's vocabulary and width ({width}), so hidden "
             "states cannot be compared; set weights.hidden to 0"
         )
+    match = _layer_match(student, teachers[0], weights, title)
 
     def losses(chosen: list[int]) -> dict[str, Tensor]:
         batch = units.batch(chosen)
-        lessons = [teacher.teach(chosen, batch) for teacher in teachers]
-        outputs = student(**batch.inputs)
+        lessons = [teacher.teach(chosen, batch) for teacher in teachers[match is not None :]]
         parts: dict[str, Tensor] = {}
+        if match is None:
+            outputs = student(**batch.inputs)
+        else:
+            lesson, shown = teachers[0].show(batch)
+            lessons = [lesson, *lessons]
+            outputs = student.all_layers(**batch.inputs)
+            parts |= match(outputs, shown, batch.inputs["attention_mask"].bool())
         for name, ours in batch.decisions(outputs, student.head).items():
             taught = ensemble([said[name] for said, _ in lessons], temperature=temperature)
             told = ~taught[:, 0].isnan()
@@ -163,15 +194,28 @@ def distill(
         return parts
 
     return fit(
-        student,
-        stage_settings(stage, plan),
+        student if match is None else nn.ModuleDict({"student": student, "match": match}),
+        stage_settings(stage, plan, evaluate),
         batch_at=plan.at,
         losses=losses,
-        evaluate=None,
+        evaluate=evaluate,
         checkpoint=checkpoint,
         seed=seed,
         title=title,
     )
+
+
+def _layer_match(
+    student: TaskModel | Pqrnn, teacher: Teacher, weights: LossWeights, title: str
+) -> LayerMatch | None:
+    if not weights.compares_layers:
+        return None
+    if teacher.aligned is not None or not isinstance(student, TaskModel):
+        raise StepError(
+            f"{title}: the first teacher has another vocabulary than the student, so layers cannot "
+            "be compared; set weights.attention and weights.states to 0"
+        )
+    return LayerMatch(student, teacher.model, weights)
 
 
 def ensemble(decisions: Sequence[Tensor], *, temperature: float) -> Tensor:

@@ -1,13 +1,13 @@
 """Scores of any engine on a labelled split, through the pipeline that serves."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract.answers import FoundAnswer
 from app.contract.decoding import (
     Entity,
     Parse,
@@ -20,6 +20,7 @@ from app.contract.decoding import (
 from app.contract.encoded_text import EncodedText, Input, Pair, WindowOutputs
 from app.contract.encoding import Encoder
 from app.contract.heads import (
+    AnswerHead,
     ClassHead,
     Head,
     NumberHead,
@@ -30,24 +31,36 @@ from app.contract.heads import (
     VectorHead,
 )
 from app.contract.manifest import Score
-from app.contract.pipeline import Package, Runner, distinct_windows, predict_outputs
+from app.contract.pipeline import Package, Runner, predict_outputs
 from app.contract.probabilities import softmax
+from training.answer_scores import (
+    answer_loyalty,
+    answer_quality,
+    best_answers,
+    place_loyalty,
+    window_distributions,
+)
 from training.datasets.examples import (
     Example,
     LabelledText,
+    Question,
     ScoredPair,
     TaggedSentence,
     Utterance,
 )
-from training.errors import StepError
 from training.gold_spans import gold_spans
 from training.loyalty import label_loyalty, probability_loyalty, regression_loyalty
 from training.metrics import Span, accuracy, macro_f1, mean_score, pearson, spearman, strict_f1
 from training.parse_scores import parse_scores, slot_scores
 from training.runners import onnx_runner
+from training.scores import groups_of
 
 Record = dict[str, Any]
 """Content of eval.json, or a part of it."""
+Watch = Callable[[], dict[str, float]]
+"""Scores of a model while it learns."""
+WATCHED = 200
+"""Examples that these are measured on, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +84,13 @@ class Predictions:
     Attributes:
         head: of the engine.
         decisions: output -> probabilities of each word or text, shape (items, labels), all examples
-            in order; or values in [0, 1], shape (items,).
+            in order; or values in [0, 1], shape (items,); of answers, places in each window.
         owner: example of each item, shape (items,).
         spans: per example, over the corpus's words: (type, first word, end word); spans only.
         raw_spans: per example, over the running text: (type, start, end) in code points.
         parses: per example, of the running text; parses only.
+        answers: per example; answers only.
+        questions: what they answer.
     """
 
     head: Head
@@ -84,6 +99,8 @@ class Predictions:
     spans: list[set[Span]]
     raw_spans: list[set[Span]]
     parses: list[Parse] = field(default_factory=list)
+    answers: list[FoundAnswer] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
 
     def labels(self, output: str, names: Sequence[str]) -> list[str]:
         """The likeliest label of each item."""
@@ -99,6 +116,8 @@ def served_input(example: Example) -> Input:
             return example.sentence.words
         case ScoredPair():
             return Pair(example.first, example.second)
+        case Question():
+            return Pair(example.question, example.context)
         case _:
             return example.text
 
@@ -111,6 +130,13 @@ def predict_split(engine: Engine, examples: Sequence[Example]) -> Predictions:
     if isinstance(head, NumberHead):
         values = np.asarray([similarity(head, outputs) for _, outputs in predicted])
         return Predictions(head, {"logits": values}, np.arange(len(values)), [], [])
+    if isinstance(head, AnswerHead):
+        questions = [e for e in examples if isinstance(e, Question)]
+        starts, owner = window_distributions(predicted, "start_logits")
+        ends, _ = window_distributions(predicted, "end_logits")
+        places = {"start": starts, "end": ends}
+        answers = best_answers(head, predicted, questions)
+        return Predictions(head, places, owner, [], [], answers=answers, questions=questions)
     decisions, owner = {}, np.arange(len(examples))
     for output in head.outputs:
         found = [
@@ -185,8 +211,19 @@ def quality(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]
             return scores
         case ParseHead():
             return parse_scores(found.parses, [e for e in examples if isinstance(e, Utterance)])
-        case _:
-            raise StepError(f"no scores are known for heads of kind {head.kind}")
+        case AnswerHead():
+            return answer_quality(found.answers, found.questions, groups_of(found.questions))
+
+
+def watch(engine: Engine, dev: Sequence[Example]) -> Watch:
+    """Measures an engine, whenever it is called, on a sample of the development split."""
+    sample = dev[:: -(-len(dev) // WATCHED)]
+
+    def measure() -> dict[str, float]:
+        scores = quality(predict_split(engine, sample), sample)
+        return {f"dev_{name}": score.value for name, score in scores.items()}
+
+    return measure
 
 
 def further_quality(engine: Engine, splits: dict[str, list[Example]]) -> dict[str, object]:
@@ -239,6 +276,13 @@ def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
             scores[f"{name}_probability_loyalty"] = probability_loyalty(*both)
         same = [a.tree == b.tree for a, b in zip(teacher.parses, student.parses, strict=True)]
         return {"label_loyalty": mean_score(np.array(same, np.float64), texts)} | scores
+    if isinstance(student.head, AnswerHead):
+        groups = groups_of(student.questions)
+        scores = answer_loyalty(teacher.answers, student.answers, student.questions, groups)
+        for name in student.decisions:
+            found = place_loyalty(teacher.decisions[name], student.decisions[name], student.owner)
+            scores |= {f"{name}_{measure}": score for measure, score in found.items()}
+        return scores
     pair = teacher.decisions["logits"], student.decisions["logits"], teacher.owner
     scores = {
         "label_loyalty": label_loyalty(*pair),
@@ -298,51 +342,3 @@ def _word_spans(
     last = {word.end: i for i, word in enumerate(encoded.words)}
     found = _entities(head, encoded, outputs)
     return {(e.label, first[e.start], last[e.end] + 1) for e in found}
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Single-thread speed of one engine at one batch size; medians over rounds.
-
-    Attributes:
-        texts_per_second: encoder, network and padding included.
-        milliseconds: per batch.
-        ratio: to the first engine measured, median of the ratios within each round.
-    """
-
-    texts_per_second: float
-    milliseconds: float
-    ratio: float
-
-
-def measure_speed(
-    engines: dict[str, Engine], texts: Sequence[Input], *, batch_size: int, rounds: int = 7
-) -> dict[str, Speed]:
-    """Time engines in turn, round by round, so that a drifting machine hurts all alike.
-
-    Texts are grouped by length, as the service does.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in engines}
-    by_length = sorted(texts, key=_size)
-    batches = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
-    for measured in range(rounds + 1):
-        for name, engine in engines.items():
-            started = time.perf_counter()
-            for batch in batches:
-                encoded = engine.encoder.encode(batch, long=engine.head.long)
-                engine.run(engine.encoder.collate(distinct_windows(encoded)))
-            if measured > 0:  # the first round warms up
-                seconds[name].append(time.perf_counter() - started)
-    first = seconds[next(iter(engines))]
-    return {
-        name: Speed(
-            texts_per_second=round(len(texts) / float(np.median(taken)), 1),
-            milliseconds=round(1000 * float(np.median(taken)) / len(batches), 3),
-            ratio=round(float(np.median([a / b for a, b in zip(first, taken, strict=True)])), 2),
-        )
-        for name, taken in seconds.items()
-    }
-
-
-def _size(text: Input) -> int:
-    return len(text.first) + len(text.second) if isinstance(text, Pair) else len(text)

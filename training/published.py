@@ -153,4 +153,23 @@ PUBLISHED: dict[str, tuple[PublishedTable, ...]] = {
             why_not="theirs are bi-encoders, ours cross-encoders",
         ),
     ),
+    "qa": (
+        PublishedTable(
+            source="Bazaga et al. (arXiv 2312.04193), model cards and two pages about the paper",
+            rows=(
+                PublishedRow(
+                    model="RoBERTa-large, Spanish (teacher)",
+                    scores={"f1": 0.875, "exact_match": 0.783},
+                    parameters=355,
+                ),
+                PublishedRow(
+                    model="SpanishTinyRoBERTa",
+                    scores={"f1": 0.8052, "exact_match": 0.7123},
+                    parameters=51,
+                ),
+            ),
+            why_not="theirs is the development part of SQuAD-es v1.1, after training on its 87,595 "
+            "questions, and the released script scores the first 200 only",
+        ),
+    ),
 }

@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 from transformers.modeling_utils import PreTrainedModel
 
-from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead, TagHead
+from app.contract.heads import AnswerHead, ClassHead, Head, ScoreHead, SpanHead, TagHead
 from training.errors import StepError
 from training.hub import resolve_model
 from training.task_model import FirstToken, TaskModel, encoder_layers
 
 PARITY = 1e-5
 """Largest allowed difference of a logit from the model as it was published."""
+ANSWER_ROWS = {"start_logits": [0], "end_logits": [1]}
+"""Of the last layer of a reader."""
 PROBE = torch.tensor([[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]])
 """Ids that every vocabulary has."""
 
@@ -31,25 +37,38 @@ def ready_model(source: str, head: Head) -> TaskModel:
     """
     published = _read(source, head).eval()
     names = published.config.id2label
-    order = label_order(source, [names[i] for i in range(len(names))], head)
+    if isinstance(head, AnswerHead):
+        rows = ANSWER_ROWS
+    else:
+        rows = {"logits": label_order(source, [names[i] for i in range(len(names))], head)}
     layer, mask = _last_layer(published, source), torch.ones_like(PROBE)
     first_token = _first_token(published, head)
     with torch.no_grad():
-        theirs = published(input_ids=PROBE, attention_mask=mask).logits[..., order]
+        theirs = published(input_ids=PROBE, attention_mask=mask)
         trunk = published.base_model
         if hasattr(trunk, "pooler"):
             trunk.pooler = None  # its layer is the first token's now
         model = TaskModel(trunk, head, first_token=first_token).eval()
         encoder_layers(model)  # refuses what no student could be made of
-        model.outputs["logits"].weight.copy_(layer.weight[order])
-        model.outputs["logits"].bias.copy_(layer.bias[order])
-        gap = float((model(PROBE, mask)["logits"] - theirs).abs().max())
+        for name, order in rows.items():
+            model.outputs[name].weight.copy_(layer.weight[order])
+            model.outputs[name].bias.copy_(layer.bias[order])
+        ours = model(PROBE, mask)
+        gap = max(
+            float((ours[name] - _ordered(theirs[name], order, head)).abs().max())
+            for name, order in rows.items()
+        )
     if not gap <= PARITY:
         raise StepError(
             f"{source}: {type(published).__name__} reads its texts in a way that is unknown here "
             f"(logits differ by {gap:.3g}); BERT, RoBERTa and DistilBERT are known"
         )
     return model
+
+
+def _ordered(logits: Tensor, order: list[int], head: Head) -> Tensor:
+    """Logits of labels as the recipe has them; those of starts and ends have no labels."""
+    return logits if isinstance(head, AnswerHead) else logits[..., order]
 
 
 def label_order(source: str, labels: Sequence[str], head: Head) -> list[int]:
@@ -72,8 +91,13 @@ def label_order(source: str, labels: Sequence[str], head: Head) -> list[int]:
 
 
 def _read(source: str, head: Head) -> PreTrainedModel:
-    is_of_words = isinstance(head, TagHead | SpanHead)
-    kind = AutoModelForTokenClassification if is_of_words else AutoModelForSequenceClassification
+    match head:
+        case TagHead() | SpanHead():
+            kind = AutoModelForTokenClassification
+        case AnswerHead():
+            kind = AutoModelForQuestionAnswering
+        case _:
+            kind = AutoModelForSequenceClassification
     try:
         model, loaded = kind.from_pretrained(
             resolve_model(source), attn_implementation="eager", output_loading_info=True
@@ -92,7 +116,7 @@ def _read(source: str, head: Head) -> PreTrainedModel:
 
 def _first_token(model: PreTrainedModel, head: Head) -> FirstToken | None:
     """What reads a text off its first token; None for outputs of words."""
-    if isinstance(head, TagHead | SpanHead):
+    if isinstance(head, TagHead | SpanHead | AnswerHead):
         return None
     pooler = getattr(model.base_model, "pooler", None)
     if pooler is not None:
@@ -104,7 +128,7 @@ def _first_token(model: PreTrainedModel, head: Head) -> FirstToken | None:
 
 
 def _last_layer(model: PreTrainedModel, source: str) -> nn.Linear:
-    classifier = getattr(model, "classifier", None)
+    classifier = getattr(model, "classifier", getattr(model, "qa_outputs", None))
     layer = getattr(classifier, "out_proj", classifier)
     if not isinstance(layer, nn.Linear):
         raise StepError(f"{source}: {type(model).__name__} has no linear last layer")

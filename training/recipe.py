@@ -25,6 +25,9 @@ from training.sections import (
     not_empty,
 )
 
+INSIDE = ("hidden", "attention", "states")
+"""Weights of what is compared inside of the models."""
+
 STEPS = ("encoders", "teachers", "students", "export", "evaluate", "calibrate", "register")
 """Of the road, in order."""
 
@@ -57,12 +60,48 @@ class Augmentation(Section):
     lost: float = Field(default=0.05, ge=0, lt=1, description="share of the other words left out")
 
 
+class MadeUpQuestions(Section):
+    """Spanish questions about raw text, for the teacher to answer (training.made_up_questions)."""
+
+    text: RawTextRecipe
+    questions: int = Field(ge=1)
+    cloze: float = Field(
+        default=0.5, ge=0, le=1, description="share made of a sentence, the others of a template"
+    )
+
+
+class LossWeights(Section):
+    """Weights of the terms of the student's loss; of answers, of start and of end each."""
+
+    soft: float = Field(ge=0, description="KL from the teacher, all real subwords")
+    hard: float = Field(ge=0, description="cross-entropy with gold labels, where there are any")
+    hidden: float = Field(ge=0, description="1 - cosine of last hidden states")
+    attention: float = Field(
+        default=0.0, ge=0, description="KL from the attention of matched layers of the teacher"
+    )
+    states: float = Field(
+        default=0.0, ge=0, description="squared error of embeddings and hidden states, likewise"
+    )
+
+    @property
+    def compares_layers(self) -> bool:
+        """Whether layers are matched with the teacher's (training.layer_losses)."""
+        return self.attention > 0 or self.states > 0
+
+
 class Stage(Section):
     """One pass of the optimizer: linear warm-up, linear decay."""
 
     data: tuple[TrainingSplit, ...] = ()
     unlabelled: UnlabelledText | None = None
     augmentation: Augmentation | None = None
+    questions: MadeUpQuestions | None = None
+    empty_windows: float = Field(
+        default=1.0, ge=0, le=1, description="share of windows without the answer to learn from"
+    )
+    weights: LossWeights | None = Field(
+        default=None, description="of a student, in this stage; its own if not given"
+    )
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: LearningRate
@@ -71,13 +110,18 @@ class Stage(Section):
 
     @model_validator(mode="after")
     def _has_data(self) -> "Stage":
-        if not self.data and self.unlabelled is None:
-            raise ValueError("a stage needs data or unlabelled text")
+        if not (self.data or self.unlabelled or self.questions):
+            raise ValueError("a stage needs data, unlabelled text or questions about it")
         if self.augmentation:
             odd = [s.corpus for s in self.data if CORPORA[s.corpus].kind is not Utterance]
             if odd:
                 raise ValueError(f"augmentation is of utterances, {odd[0]} has none")
         return self
+
+    @property
+    def raw_texts(self) -> list[RawTextRecipe]:
+        """What only the teacher labels."""
+        return [part.text for part in (self.unlabelled, self.questions) if part]
 
 
 class TeacherRecipe(Section):
@@ -112,20 +156,28 @@ class TeacherRecipe(Section):
     def _needs_gold(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         for stage in stages:
             if (
-                stage.unlabelled
+                stage.raw_texts
                 or stage.augmentation
+                or stage.weights
                 or any(split.labels != "gold" for split in stage.data)
             ):
                 raise ValueError("a teacher learns from gold labels only")
         return stages
 
 
-class LossWeights(Section):
-    """Weights of the three terms of the student's loss."""
+class NarrowRecipe(Section):
+    """A student of its teacher's architecture in other sizes, from random weights."""
 
-    soft: float = Field(ge=0, description="KL from the teacher, all real subwords")
-    hard: float = Field(ge=0, description="cross-entropy with gold labels, where there are any")
-    hidden: float = Field(ge=0, description="1 - cosine of last hidden states")
+    layers: int = Field(ge=1)
+    width: int = Field(ge=1, description="of the hidden states, a multiple of heads")
+    heads: int = Field(ge=1)
+    inner_width: int = Field(ge=1, description="of the feed-forward layers")
+
+    @model_validator(mode="after")
+    def _divides(self) -> "NarrowRecipe":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of {self.heads} heads")
+        return self
 
 
 class PqrnnRecipe(Section):
@@ -163,9 +215,9 @@ class PqrnnRecipe(Section):
 class StudentRecipe(Section):
     """A student of one teacher or of several, distilled in stages.
 
-    It starts from layers of its first teacher and reads with that one's vocabulary, or from an
-    encoder, whole or some layers of it, and reads with the encoder's, or it is a pQRNN and has no
-    vocabulary.
+    It starts from layers of its first teacher, or narrower from random weights, and reads with that
+    one's vocabulary, or from an encoder, whole or some layers of it, and reads with the encoder's,
+    or it is a pQRNN and has no vocabulary.
     """
 
     teachers: Annotated[tuple[Name, ...], AfterValidator(not_empty)]
@@ -174,6 +226,7 @@ class StudentRecipe(Section):
         default=None, description="layer of the encoder, or first teacher, behind each layer"
     )
     encoder: EncoderRecipe | None = None
+    narrow: NarrowRecipe | None = None
     pairs: Literal["together", "apart"] = Field(
         default="together", description="apart: a bi-encoder, each text by itself (sts)"
     )
@@ -185,21 +238,39 @@ class StudentRecipe(Section):
 
     @model_validator(mode="after")
     def _one_start(self) -> "StudentRecipe":
-        if self.layers is None and self.encoder is None and self.pqrnn is None:
+        if not (self.layers or self.encoder or self.narrow or self.pqrnn):
             raise ValueError(
-                "give layers of the first teacher, an encoder, or layers of an encoder, or a pqrnn"
+                "give layers of the first teacher, an encoder, or layers of an encoder, a narrow "
+                "body or a pqrnn"
             )
         if self.pqrnn and (self.layers or self.encoder or self.pairs == "apart"):
             raise ValueError("a pqrnn starts from random weights and reads one text")
+        if self.narrow and (self.layers or self.encoder or self.pqrnn):
+            raise ValueError("a narrow body starts from random weights")
         return self
 
     @model_validator(mode="after")
     def _has_no_common_hidden_states(self) -> "StudentRecipe":
-        if self.pairs == "apart" and self.weights.hidden:
-            raise ValueError("weights.hidden: must be 0, as the teachers read pairs together")
-        if self.pqrnn and self.weights.hidden:
-            raise ValueError("weights.hidden: must be 0, as a pqrnn is of another width and depth")
+        for weights in self.all_weights:
+            inside = [name for name in INSIDE if getattr(weights, name)]
+            if inside and self.pairs == "apart":
+                raise ValueError(
+                    f"weights.{inside[0]}: must be 0, as the teachers read pairs together"
+                )
+            if inside and self.pqrnn:
+                raise ValueError(
+                    f"weights.{inside[0]}: must be 0, as a pqrnn is of another width and depth"
+                )
+            if weights.attention and self.dropout:
+                raise ValueError(
+                    "weights.attention: needs dropout 0, as attention is compared after dropout"
+                )
         return self
+
+    @property
+    def all_weights(self) -> list[LossWeights]:
+        """Of each stage."""
+        return [stage.weights or self.weights for stage in self.stages]
 
 
 class CalibrationRecipe(Section):
@@ -212,7 +283,7 @@ class Recipe(Section):
     """The whole road of one task."""
 
     name: Name
-    task: Literal["tagging", "ner", "sentiment", "sts", "dialect", "parse"]
+    task: Literal["tagging", "ner", "sentiment", "sts", "dialect", "parse", "qa"]
     seed: int = Field(ge=0)
     languages: Annotated[tuple[str, ...], AfterValidator(not_empty)]
     licence: str = Field(description="SPDX identifier of the weights, or other")

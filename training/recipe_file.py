@@ -88,10 +88,12 @@ def _contradictions(content: dict, path: Path) -> list[str]:
         ]
         if name in only and wanted and wanted[0] in teachers and wanted[0] not in only:
             mistakes.append(f"register_only: {name} needs its first teacher, {wanted[0]}, too")
-        if content.get("task") == "sts" and _mapping(section).get("pqrnn") is not None:
-            mistakes.append(f"students.{name}.pqrnn: it reads one text, and sts compares two")
+        if content.get("task") in ("sts", "qa") and _mapping(section).get("pqrnn") is not None:
+            task = content["task"]
+            mistakes.append(f"students.{name}.pqrnn: it reads one text, and {task} has two")
     for name, section in {**teachers, **students}.items():
         part = "teachers" if name in teachers else "students"
+        mistakes += _misplaced(content.get("task"), f"{part}.{name}", section)
         encoder = _read(EncoderRecipe, _mapping(section).get("encoder"), context)
         if encoder is not None:
             mistakes += [
@@ -115,11 +117,26 @@ def _contradictions(content: dict, path: Path) -> list[str]:
     return mistakes
 
 
+def _misplaced(task: object, place: str, section: object) -> list[str]:
+    """Parts of stages that another task has."""
+    odd = ("unlabelled", "augmentation") if task == "qa" else ("questions", "empty_windows")
+    return [
+        f"{place}.stages.{i}.{key}: {task} has none"
+        for i, stage in enumerate(_stages(section))
+        for key in odd
+        if _mapping(stage).get(key) is not None
+    ]
+
+
+def _stages(section: object) -> list:
+    stages = _mapping(section).get("stages")
+    return stages if isinstance(stages, list) else []
+
+
 def _training_splits(section: object, context: dict) -> list[tuple[int, TrainingSplit]]:
     """Stage and split, for whatever can be read."""
-    stages = section.get("stages") if isinstance(section, dict) else None
     found = []
-    for i, stage in enumerate(stages if isinstance(stages, list) else []):
+    for i, stage in enumerate(_stages(section)):
         data = stage.get("data") if isinstance(stage, dict) else None
         for entry in data if isinstance(data, list) else []:
             split = _read(TrainingSplit, entry, context)

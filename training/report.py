@@ -114,7 +114,10 @@ def _plot(path: Path, engines: Record, histories: dict[str, History]) -> None:
 
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
     for name, history in histories.items():
-        losses = [sum(v for k, v in e.items() if k not in NO_LOSSES) for e in history]
+        losses = [
+            sum(v for k, v in e.items() if k not in NO_LOSSES and not k.startswith("dev_"))
+            for e in history
+        ]
         axes[0].plot([e["step"] for e in history], losses, marker=".", label=name)
     axes[0].set(xlabel="optimizer steps", ylabel="loss", yscale="log", title="training")
     axes[0].legend()

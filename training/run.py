@@ -13,10 +13,11 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from app.contract.encoding import Encoder
-from app.contract.heads import Head
+from app.contract.heads import AnswerHead, Head
 from app.contract.manifest import ENCODER_FILES
 from app.contract.projected_text import ProjectionEncoder
 from training import processes
+from training.answer_units import AnswerUnits
 from training.calibrate import calibrate, calibration_of
 from training.data import RoadData
 from training.datasets.examples import Example
@@ -26,28 +27,30 @@ from training.evaluate import (
     Engine,
     Predictions,
     Record,
+    Watch,
     further_quality,
     loyalty,
-    measure_speed,
     per_label,
     plain,
     predict_split,
     quality,
     served_input,
+    watch,
 )
 from training.export import OPSET
 from training.files import write_text
 from training.hub import published_name
 from training.model_files import export_files
 from training.pqrnn import Pqrnn
-from training.pqrnn_student import DistortedUnits, projection_encoders, start_pqrnn
+from training.pqrnn_student import DistortedUnits, projection_encoders
 from training.ready_teacher import ready_model
-from training.recipe import STEPS, Recipe, StudentRecipe, TeacherRecipe
+from training.recipe import STEPS, Recipe, Stage, StudentRecipe, TeacherRecipe
 from training.register import Draft, read_golden_inputs, register, set_aliases
 from training.report import write_report
 from training.reproducibility import commit, fingerprint, hardware, set_seed, versions
-from training.runners import onnx_runner
-from training.student import from_encoder, reading_apart, shallow_copy
+from training.runners import onnx_runner, torch_runner
+from training.speed import measure_speed
+from training.student import start_student
 from training.task_model import TaskModel, new_model, read_head
 from training.teacher import fine_tune, load_tokenizer, save_model
 from training.units import UnitSet
@@ -57,7 +60,7 @@ SPEED_BATCHES = (1, 32)
 TRAINED = ("encoders", "teachers", "students")
 SPEED_TEXTS = 128
 FP32 = "-fp32"
-NO_BASE = "none"  # of a model that starts from random weights
+NO_BASE = "none"  # of random weights
 
 
 @dataclass(frozen=True)
@@ -190,9 +193,10 @@ class Road:
             for i, stage in enumerate(recipe.stages):
                 history += fine_tune(
                     model,
-                    UnitSet(self.data.labelled(stage), tokenizer, self.data.head),
+                    self._units(stage, self.data.labelled(stage), name, model.head),
                     stage,
                     seed=self.recipe.seed,
+                    evaluate=self._watch(name, model),
                     checkpoint=folder / f"stage-{i}.pt",
                     title=f"{name}, stage {i}",
                 )
@@ -209,22 +213,24 @@ class Road:
             teachers = {each: TaskModel.load(self.folder(each)) for each in recipe.teachers}
             first = teachers[recipe.teachers[0]]
             tokenizer = self.tokenizer(name)
-            student = self._start(recipe, first)
+            encoder = find_encoder(recipe.encoder, self.work_dir) if recipe.encoder else None
+            student = start_student(recipe, first, encoder, seed=self.recipe.seed)
             history = []
             for i, stage in enumerate(recipe.stages):
-                examples = self.data.examples(stage, tokenizer)
-                units = self._units(name, examples, student.head)
+                read = partial(self._units, stage, self.data.examples(stage, tokenizer))
+                units = read(name, student.head)
                 history += distill(
                     student,
                     [
-                        Teacher.of(each, model, self._units(each, examples, model.head), units)
+                        Teacher.of(each, model, read(each, model.head), units)
                         for each, model in teachers.items()
                     ],
                     units,
                     stage,
-                    weights=recipe.weights,
+                    weights=stage.weights or recipe.weights,
                     temperature=recipe.temperature,
                     seed=self.recipe.seed,
+                    evaluate=self._watch(name, student),
                     checkpoint=folder / f"stage-{i}.pt",
                     title=f"{name}, stage {i}",
                 )
@@ -236,25 +242,19 @@ class Road:
             for name, recipe in self.recipe.students.items()
         }
 
-    def _start(self, recipe: StudentRecipe, first: TaskModel) -> TaskModel | Pqrnn:
-        """A student before it is taught."""
-        if recipe.pqrnn:
-            return start_pqrnn(recipe, first.head, seed=self.recipe.seed)
-        student = first
-        if recipe.encoder:
-            source = find_encoder(recipe.encoder, self.work_dir)
-            student = from_encoder(source, first, dropout=recipe.dropout, seed=self.recipe.seed)
-        if recipe.layers:
-            student = shallow_copy(student, recipe.layers, dropout=recipe.dropout)
-        return reading_apart(student) if recipe.pairs == "apart" else student
-
-    def _units(self, name: str, examples: list[Example], head: Head) -> UnitSet:
+    def _units(self, stage: Stage, examples: list[Example], name: str, head: Head) -> UnitSet:
         """Examples as a model reads them."""
         student = self.recipe.students.get(name)
         if student and student.pqrnn:
             share = student.pqrnn.distortion
             return DistortedUnits(examples, self._projections[name], head, share=share)
+        if isinstance(head, AnswerHead):
+            return AnswerUnits(examples, self.tokenizer(name), head, share=stage.empty_windows)
         return UnitSet(examples, self.tokenizer(name), head)
+
+    def _watch(self, name: str, model: TaskModel | Pqrnn) -> Watch | None:
+        engine = Engine(self.tokenizer(name), torch_runner(model), model.head)
+        return watch(engine, self.data.dev) if self.recipe.task == "qa" else None
 
     def _export_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:

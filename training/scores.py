@@ -11,7 +11,7 @@ from app.contract.decoding import Answer, ClassScore, Entity, Parse, TaggedWord
 from app.contract.encoded_text import Input, Pair
 from app.contract.heads import AnswerHead, ClassHead, Head, ParseHead, SpanHead, TagHead
 from app.contract.manifest import Score
-from training.answer_metrics import exact_match, squad_words, token_f1
+from training.answer_scores import answer_quality
 from training.datasets.examples import (
     Example,
     LabelledPair,
@@ -86,13 +86,7 @@ def scores(head: Head, examples: Sequence[Example], answers: Sequence[Answer]) -
         case AnswerHead():
             questions = _only(Question, examples)
             best = [_listed(FoundAnswer, answer)[0] for answer in answers]
-            texts = [q.context[a.start : a.end] for q, a in zip(questions, best, strict=True)]
-            right = [[answer.text for answer in q.answers] for q in questions]
-            units = groups_of(questions)
-            return {
-                "exact_match": exact_match(texts, right, units, words=squad_words),
-                "f1": token_f1(texts, right, units, words=squad_words),
-            }
+            return answer_quality(best, questions, groups_of(questions))
         case _:
             raise DataError(f"a cascade has no answers of kind {head.kind!r}")
 

@@ -13,9 +13,18 @@ from training.encoder_recipe import EncoderFile
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
 from training.run import Road
-from training.toy_data import EXAMPLES, write_corpora, write_encoder, write_raw_text
+from training.toy_data import (
+    EXAMPLES,
+    HEADS,
+    write_corpora,
+    write_encoder,
+    write_raw_text,
+    write_reader,
+)
 
 BLOCK = {"block_length": 32, "batch_size": 4}
+SOURCES = ("source", "base", "model")
+"""Keys whose values `from_pretrained` takes."""
 Sections = dict[str, Any]
 
 
@@ -25,7 +34,8 @@ def smoke(
     """Walk a recipe, all its steps, in a folder of its own.
 
     Args:
-        path: of the recipe. Encoders that it names by `source` or `base` become BERTs of 12 layers.
+        path: of the recipe. Encoders that it names by `source` or `base`, and readers that it names
+            by `model`, become BERTs of 12 layers; narrow students half as wide as those.
         folder: for made-up data, results and packages.
         steps: of the optimizer, at most, in each stage and each encoder.
         width: of the encoders.
@@ -40,13 +50,18 @@ def smoke(
     recipe = load_recipe(path)
     content = recipe.model_dump(mode="json")
     encoders = {source: folder / "hub" / str(i) for i, source in enumerate(_sources(content))}
-    for number, encoder in enumerate(encoders.values()):
-        write_encoder(encoder, width=width, vocabulary=vocabulary, lowercase=number > 0)
+    for number, (source, encoder) in enumerate(encoders.items()):
+        write = write_reader if source in _named(content, "model") else write_encoder
+        write(encoder, width=width, vocabulary=vocabulary, lowercase=number > 0)
     data, work = folder / "data", folder / "runs"
     write_corpora(data)
     for shard in _shards(content):
         write_raw_text(data / shard)
     content = _in_miniature(content, encoders, steps)
+    for section in _sections(content):
+        if section.get("narrow"):
+            half = {"width": width // 2, "heads": HEADS, "inner_width": 2 * width}
+            section["narrow"] |= half
     if isinstance(recipe, Recipe):
         small = Recipe.model_validate(content | {"path": recipe.path})
         return Road(small, data, work, folder / "store").run()
@@ -64,8 +79,12 @@ def _sections(content: object) -> list[Sections]:
 
 
 def _sources(content: Sections) -> list[str]:
-    found = [section.get(key) for section in _sections(content) for key in ("source", "base")]
-    return list(dict.fromkeys(source for source in found if isinstance(source, str)))
+    return list(dict.fromkeys(name for key in SOURCES for name in _named(content, key)))
+
+
+def _named(content: Sections, key: str) -> list[str]:
+    found = [section.get(key) for section in _sections(content)]
+    return [source for source in found if isinstance(source, str)]
 
 
 def _shards(content: Sections) -> set[str]:
@@ -83,7 +102,7 @@ def _in_miniature(content: Any, encoders: dict[str, Path], steps: int) -> Any:  
     if not isinstance(content, dict):
         return content
     small = {key: _in_miniature(value, encoders, steps) for key, value in content.items()}
-    for key in ("source", "base"):
+    for key in SOURCES:
         if isinstance(small.get(key), str):
             small[key] = str(encoders[small[key]])
     if "tokens" in small:

@@ -1,17 +1,51 @@
-"""How a student starts: from layers of its teacher (Sanh et al. 2019, section 3), or an encoder."""
+"""How a student starts: from layers of its teacher, an encoder, or random weights.
+
+Layers after Sanh et al. 2019, section 3; a narrower body after Bazaga et al., arXiv 2312.04193.
+"""
 
 import copy
 from collections.abc import Sequence
 from typing import TypeVar
 
+import torch
 from torch import nn
+from transformers import AutoModel
 from transformers.modeling_utils import PreTrainedModel
 
 from app.contract.heads import VectorHead
 from training.errors import StepError
+from training.pqrnn import Pqrnn
+from training.pqrnn_student import start_pqrnn
+from training.recipe import NarrowRecipe, StudentRecipe
 from training.task_model import TaskModel, encoder_layers, new_model, set_dropout
 
 Model = TypeVar("Model", bound=PreTrainedModel)
+
+
+def start_student(
+    recipe: StudentRecipe, teacher: TaskModel, encoder: str | None, *, seed: int
+) -> TaskModel | Pqrnn:
+    """A student before it is taught.
+
+    Args:
+        recipe: says how it starts.
+        teacher: the first one.
+        encoder: that it starts from, if its recipe names one; see training.hub.resolve_model.
+        seed: of fresh weights.
+
+    Raises:
+        StepError: the recipe asks for what teacher or encoder do not have.
+    """
+    if recipe.pqrnn:
+        return start_pqrnn(recipe, teacher.head, seed=seed)
+    if recipe.narrow:
+        return narrow_copy(teacher, recipe.narrow, dropout=recipe.dropout, seed=seed)
+    student = teacher
+    if encoder:
+        student = from_encoder(encoder, teacher, dropout=recipe.dropout, seed=seed)
+    if recipe.layers:
+        student = shallow_copy(student, recipe.layers, dropout=recipe.dropout)
+    return reading_apart(student) if recipe.pairs == "apart" else student
 
 
 def shallow_copy(teacher: TaskModel, layers: Sequence[int], *, dropout: float) -> TaskModel:
@@ -48,6 +82,31 @@ def from_encoder(source: str, teacher: TaskModel, *, dropout: float, seed: int) 
         student.outputs.load_state_dict(teacher.outputs.state_dict())
         student.first_token = copy.deepcopy(teacher.first_token)
     return student
+
+
+def narrow_copy(teacher: TaskModel, sizes: NarrowRecipe, *, dropout: float, seed: int) -> TaskModel:
+    """A student of the teacher's architecture and head in other sizes, with random weights.
+
+    Raises:
+        StepError: an architecture that names its sizes otherwise than BERT.
+    """
+    config = copy.deepcopy(teacher.trunk.config)
+    wanted = {
+        "num_hidden_layers": sizes.layers,
+        "hidden_size": sizes.width,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": sizes.inner_width,
+    }
+    if not all(hasattr(config, name) for name in wanted):
+        raise StepError(f"{config.model_type}: a narrow student needs a BERT-like teacher")
+    for name, size in wanted.items():
+        setattr(config, name, size)
+    torch.manual_seed(seed)
+    trunk = AutoModel.from_config(config, attn_implementation="eager")
+    if getattr(trunk, "pooler", None) is not None:
+        trunk.pooler = None  # as of a trunk that is loaded
+    set_dropout(trunk, dropout)
+    return TaskModel(trunk, teacher.head)
 
 
 def reading_apart(student: TaskModel) -> TaskModel:

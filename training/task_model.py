@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from app.contract.heads import Head, VectorHead
 from training.errors import StepError
@@ -104,8 +105,31 @@ class TaskModel(PreTrainedModel):
         Returns:
             The head's outputs by name, and the last hidden states.
         """
-        types = {"token_type_ids": token_type_ids} if self._reads_types else {}
-        hidden = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **types)[0]
+        read = self._read(input_ids, attention_mask, token_type_ids)
+        return self._decide(read[0], attention_mask)
+
+    def all_layers(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The same, and what is inside.
+
+        Returns:
+            Also `states_0` (the embeddings) and, of each layer n from 1, `states_n` and
+            `attention_n`, shape (rows, heads, length, length).
+        """
+        wanted = {"output_attentions": True, "output_hidden_states": True}
+        read = self._read(input_ids, attention_mask, token_type_ids, **wanted)
+        states = {f"states_{n}": layer for n, layer in enumerate(read.hidden_states)}
+        maps = {f"attention_{n}": layer for n, layer in enumerate(read.attentions, start=1)}
+        return self._decide(read[0], attention_mask) | states | maps
+
+    def _read(
+        self, input_ids: Tensor, mask: Tensor, type_ids: Tensor | None, **wanted: bool
+    ) -> ModelOutput:
+        types = {"token_type_ids": type_ids} if self._reads_types else {}
+        return self.trunk(input_ids=input_ids, attention_mask=mask, **types, **wanted)
+
+    def _decide(self, hidden: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         kept = self.dropout(hidden)
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (kept * mask).sum(dim=1) / mask.sum(dim=1)

@@ -11,6 +11,7 @@ from app.contract.manifest import ENCODER_FILES
 from app.contract.tokenization import SubwordTokenizer
 from training import processes
 from training.batches import BatchPlan
+from training.evaluate import Watch
 from training.files import write_text
 from training.hub import resolve_model
 from training.loop import LoopSettings, fit
@@ -19,6 +20,8 @@ from training.pqrnn import Pqrnn
 from training.recipe import Stage
 from training.task_model import TaskModel
 from training.units import UnitSet
+
+EVALUATE_EVERY = 500
 
 
 def load_tokenizer(
@@ -36,7 +39,14 @@ def load_tokenizer(
 
 
 def fine_tune(
-    model: TaskModel, units: UnitSet, stage: Stage, *, seed: int, checkpoint: Path, title: str
+    model: TaskModel,
+    units: UnitSet,
+    stage: Stage,
+    *,
+    seed: int,
+    evaluate: Watch | None = None,
+    checkpoint: Path,
+    title: str,
 ) -> list[dict[str, float]]:
     """Train `model` in place on gold labels; see training.loop.fit."""
     plan = BatchPlan(units.lengths, batch_size=stage.batch_size, seed=seed)
@@ -49,18 +59,22 @@ def fine_tune(
 
     return fit(
         model,
-        stage_settings(stage, plan),
+        stage_settings(stage, plan, evaluate),
         batch_at=plan.at,
         losses=losses,
-        evaluate=None,
+        evaluate=evaluate,
         checkpoint=checkpoint,
         seed=seed,
         title=title,
     )
 
 
-def stage_settings(stage: Stage, plan: BatchPlan) -> LoopSettings:
-    """The loop of a stage: linear warm-up, then linear decay to the end."""
+def stage_settings(stage: Stage, plan: BatchPlan, evaluate: Watch | None) -> LoopSettings:
+    """The loop of a stage: linear warm-up, then linear decay to the end.
+
+    What is evaluated on the way is so every epoch, and every EVALUATE_EVERY steps of a long one.
+    """
+    often = min(plan.steps_per_epoch, EVALUATE_EVERY) if evaluate else plan.steps_per_epoch
     return LoopSettings(
         total_steps=stage.epochs * plan.steps_per_epoch,
         learning_rate=stage.learning_rate,
@@ -68,7 +82,7 @@ def stage_settings(stage: Stage, plan: BatchPlan) -> LoopSettings:
         decay_share=1 - stage.warmup_share,
         weight_decay=stage.weight_decay,
         betas=(0.9, 0.999),
-        evaluate_every=plan.steps_per_epoch,
+        evaluate_every=often,
     )
 
 

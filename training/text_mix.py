@@ -5,11 +5,12 @@ hash, so that one encoder reads both.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.contract.normalization import normalize
 from training.datasets import CORPORA, read_split
+from training.datasets.examples import Example, Question
 from training.datasets.raw_text import DEV_SHARE, TextLine, read_lines
 from training.datasets.splits import stable_fraction
 from training.sections import RawTextRecipe
@@ -35,12 +36,24 @@ def without_diacritics(text: str) -> str:
     return "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
 
 
+def _texts(examples: Sequence[Example]) -> Iterator[str]:
+    """Of each example its text; a context behind the questions about it, once."""
+    asked: dict[str, list[str]] = {}
+    for example in examples:
+        if isinstance(example, Question):
+            asked.setdefault(example.context, []).append(example.question)
+        else:
+            yield example.text
+    for context, questions in asked.items():
+        yield "\n".join([*questions, context])
+
+
 def _lines(data_dir: Path, recipe: RawTextRecipe) -> Iterator[TextLine]:
     yield from read_lines(data_dir / recipe.folder, recipe.sources)
     for split in recipe.corpora:
         kind = CORPORA[split.corpus].kind
-        for example in read_split(data_dir, split.corpus, split.split, kind):
-            for raw in example.text.splitlines():
+        for whole in _texts(read_split(data_dir, split.corpus, split.split, kind)):
+            for raw in whole.splitlines():
                 text = normalize(" ".join(raw.split())).text
                 if text:
                     yield TextLine(text, is_dev=stable_fraction(text) >= 1 - DEV_SHARE)

@@ -9,7 +9,13 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertTokenizerFast,
+)
+from transformers.modeling_utils import PreTrainedModel
 
 from training.datasets.raw_text import DEV_SHARE
 from training.datasets.splits import stable_fraction
@@ -30,7 +36,7 @@ WORDS = """
 
 
 def write_corpora(data: Path) -> None:
-    """Toy forms of the Romanian corpora of labelled tasks."""
+    """Toy forms of the corpora of recipes for published sizes."""
     for split in ("train", "valid", "test"):
         _write(data / "ronec" / f"{split}.json", json.dumps(list(_entities(split))))
     for split in ("train", "dev", "test"):
@@ -39,6 +45,8 @@ def write_corpora(data: Path) -> None:
     for split in ("train", "test"):
         reviews = {"reviews": list(_reviews(split))}
         _write(data / "laroseda" / f"laroseda_{split}.json", json.dumps(reviews))
+    for split in ("train", "dev"):
+        _write(data / "squad-es" / f"{split}-v1.1-es.json", json.dumps(_questions(split)))
     for split in ("train", "validation", "test"):
         texts = [f"{i}\t{text}\n" for i, text in enumerate(_texts(f"moroco {split}"))]
         labels = [f"{i}\t{1 + i % 2}\n" for i in range(EXAMPLES)]
@@ -69,6 +77,17 @@ def write_encoder(folder: Path, *, width: int, vocabulary: int, lowercase: bool)
         vocabulary: tokens; those beside the toy corpora's own words never occur.
         lowercase: whether the tokenizer is uncased.
     """
+    _write_bert(BertForMaskedLM, folder, width, vocabulary, lowercase)
+
+
+def write_reader(folder: Path, *, width: int, vocabulary: int, lowercase: bool) -> None:
+    """The same with a head for answers to questions; arguments as of `write_encoder`."""
+    _write_bert(BertForQuestionAnswering, folder, width, vocabulary, lowercase)
+
+
+def _write_bert(
+    kind: type[PreTrainedModel], folder: Path, width: int, vocabulary: int, lowercase: bool
+) -> None:
     words = [*NAMES, *(word.capitalize() for word in WORDS), *WORDS]
     letters = sorted(set("".join(words)) | set("0123456789"))
     known = [*SPECIAL, *words, ".", *letters, *(f"##{letter}" for letter in letters)]
@@ -92,7 +111,7 @@ def write_encoder(folder: Path, *, width: int, vocabulary: int, lowercase: bool)
         intermediate_size=4 * width,
         max_position_embeddings=MAX_LENGTH,
     )
-    BertForMaskedLM(config).save_pretrained(folder)
+    kind(config).save_pretrained(folder)
 
 
 def _cased(token: str, lowercase: bool) -> str:
@@ -134,6 +153,16 @@ def _reviews(split: str) -> Iterable[dict[str, str]]:
     for i, text in enumerate(_texts(f"laroseda {split}")):
         stars = "1245"[i % 4]
         yield {"index": str(i), "title": "Carte", "content": text, "starRating": stars}
+
+
+def _questions(split: str) -> dict[str, object]:
+    paragraphs = []
+    for i, text in enumerate(_texts(f"squad-es {split}")):
+        name = text.split()[0]
+        answer = {"text": name, "answer_start": 0}
+        asked = {"id": f"{split}-{i}", "question": f"casa {WORDS[i]}", "answers": [answer]}
+        paragraphs.append({"context": text, "qas": [asked]})
+    return {"version": "1", "data": [{"title": "casa", "paragraphs": paragraphs}]}
 
 
 def _write(path: Path, text: str) -> None:

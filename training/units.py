@@ -28,6 +28,7 @@ from app.contract.heads import (
 from training.datasets.examples import (
     Example,
     LabelledText,
+    Question,
     ScoredPair,
     TaggedSentence,
     Utterance,
@@ -37,6 +38,11 @@ from training.nested_tags import nested_tags_of
 
 NO_TARGET = -100
 """Class of a unit that nobody has labelled; a score that is not known is NaN."""
+
+NOTHING = torch.empty(0, dtype=torch.long)
+
+UNREADABLE = -1e4
+"""Logit of a position that no answer begins or ends at: its softmax is exactly 0."""
 
 SCORES = ScoreHead()
 """The range of gold scores, and so of what teachers put out."""
@@ -54,23 +60,33 @@ class Batch:
         text_rows: window that speaks for each example, shape (examples,); of a pair that is read
             apart the first of two.
         rows, columns: window and position of each word, all examples in order, shape (words,).
-        targets: output -> shape (words,) or (examples,).
+        targets: output -> shape (words,) or (examples,); of answers, position in each window,
+            shape (windows,).
         words, tokens: how many each example has.
+        readable: of answers only: which positions may begin or end one, shape (windows, longest).
     """
 
     inputs: dict[str, Tensor]
-    text_rows: Tensor
-    rows: Tensor
-    columns: Tensor
     targets: dict[str, Tensor]
-    words: list[int]
-    tokens: list[int]
+    text_rows: Tensor = NOTHING
+    rows: Tensor = NOTHING
+    columns: Tensor = NOTHING
+    words: Sequence[int] = ()
+    tokens: Sequence[int] = ()
+    readable: Tensor | None = None
 
     def decisions(self, outputs: dict[str, Tensor], head: Head) -> dict[str, Tensor]:
         """The head's outputs at the units, float32, shape (words or examples, width).
 
-        Of two vectors it is their score: cosine 0 is the lowest, cosine 1 the highest.
+        Of two vectors it is their score: cosine 0 is the lowest, cosine 1 the highest. Of answers
+        all positions of each window, shape (windows, longest), UNREADABLE where none can be.
         """
+        if self.readable is not None:
+            hidden = ~self.readable
+            return {
+                output.name: outputs[output.name].float().masked_fill(hidden, UNREADABLE)
+                for output in head.outputs
+            }
         if isinstance(head, VectorHead):
             first, second = (outputs["vector"][self.text_rows + i].float() for i in (0, 1))
             cosine = (first * second).sum(dim=-1, keepdim=True)
@@ -123,13 +139,13 @@ class UnitSet:
             for output in decided(self.head)
         }
         return Batch(
-            {name: _tensor(array) for name, array in arrays.items()},
-            _tensor(firsts),
-            _tensor(np.concatenate(rows)),
-            _tensor(np.concatenate([positions for _, _, positions in words])),
-            {name: _tensor(values) for name, values in targets.items()},
-            [len(positions) for _, _, positions in words],
-            [sum(w.num_tokens for w in self.encoded[i].windows) for i in indices],
+            inputs={name: tensor(array) for name, array in arrays.items()},
+            targets={name: tensor(values) for name, values in targets.items()},
+            text_rows=tensor(firsts),
+            rows=tensor(np.concatenate(rows)),
+            columns=tensor(np.concatenate([positions for _, _, positions in words])),
+            words=[len(positions) for _, _, positions in words],
+            tokens=[sum(w.num_tokens for w in self.encoded[i].windows) for i in indices],
         )
 
     def arrays(self, indices: Sequence[int]) -> Arrays:
@@ -165,6 +181,8 @@ def input_of(example: Example, head: Head) -> Input:
             return " ".join(example.words)
         case ScoredPair():
             return Pair(example.first, example.second)
+        case Question():
+            return Pair(example.question, example.context)
         case _:
             return example.text
 
@@ -242,5 +260,6 @@ def _same_tokens(ours: Window, theirs: Window) -> bool:
     return np.array_equal(ours.input_ids, theirs.input_ids)
 
 
-def _tensor(array: NDArray[np.generic]) -> Tensor:
+def tensor(array: NDArray[np.generic]) -> Tensor:
+    """An array on the training device."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(device())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.encoded_text import EncodedText, WindowOutputs
+from app.contract.encoded_text import EncodedText, Window, WindowOutputs
 from app.contract.probabilities import softmax
 
 CANDIDATES = 20
@@ -62,11 +62,10 @@ def find_answers(
     best: dict[tuple[int, int], float] = {}
     nothing = 1.0
     for window, output in zip(encoded.windows, outputs, strict=True):
-        context = slice(window.prefix, window.prefix + window.size)
-        starts, null_start = _normalized(output["start_logits"], context)
-        ends, null_end = _normalized(output["end_logits"], context)
-        nothing = min(nothing, null_start * null_end)
-        for first, last, score in _spans(starts, ends, max_tokens, max(top_k, CANDIDATES)):
+        starts = position_probabilities(window, output["start_logits"])
+        ends = position_probabilities(window, output["end_logits"])
+        nothing = min(nothing, float(starts[0]) * float(ends[0]))
+        for first, last, score in _spans(starts[1:], ends[1:], max_tokens, max(top_k, CANDIDATES)):
             place = _place(encoded, window.offset + first, window.offset + last)
             if place is not None:
                 best[place] = max(score, best.get(place, 0.0))
@@ -83,10 +82,18 @@ def find_answers(
     return sorted(found.values(), key=lambda answer: -answer.score)[:top_k]
 
 
-def _normalized(logits: NDArray[np.floating], context: slice) -> tuple[NDArray[np.float32], float]:
-    """Probabilities of the context's tokens, and of the first token of the window."""
-    probabilities = softmax(np.concatenate([logits[:1], logits[context]]))
-    return probabilities[1:], float(probabilities[0])
+def position_probabilities(window: Window, logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Of a start or an end: "not in this window" first, then each subword of the context.
+
+    Args:
+        window: of a question and its context.
+        logits: shape (length,).
+
+    Returns:
+        Shape (1 + size,).
+    """
+    context = logits[window.prefix : window.prefix + window.size]
+    return softmax(np.concatenate([logits[:1], context]))
 
 
 def _spans(

@@ -8,23 +8,26 @@ import torch
 from transformers import (
     AutoTokenizer,
     BertConfig,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
     BertModel,
     DistilBertConfig,
+    DistilBertForQuestionAnswering,
     DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
     PretrainedConfig,
     RobertaConfig,
+    RobertaForQuestionAnswering,
     RobertaForSequenceClassification,
     RobertaForTokenClassification,
 )
 from transformers.modeling_utils import PreTrainedModel
 
 from app.contract.encoded_text import Pair
-from app.contract.heads import ClassHead, Head, ScoreHead, SpanHead
+from app.contract.heads import AnswerHead, ClassHead, Head, ScoreHead, SpanHead
 from app.contract.manifest import read_manifest
 from tests.training.tiny_corpus import write_base, write_recipe
 from tests.training.toy_models import toy_tokenizer
@@ -100,6 +103,30 @@ def test_it_is_exported_as_it_was_in_torch(
     tokenizer = toy_tokenizer(["la", "Ana"])
     gap = check_parity(model, tmp_path / "model.onnx", ["Ana la Ana", "la"], tokenizer)
     assert gap <= PARITY
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (BertForQuestionAnswering, BERT),
+        (RobertaForQuestionAnswering, ROBERTA),
+        (DistilBertForQuestionAnswering, DISTILBERT),
+    ],
+    ids=["BERT", "RoBERTa", "DistilBERT"],
+)
+def test_a_reader_has_the_starts_and_ends_of_the_published_one(
+    tmp_path: Path, kind: type[PreTrainedModel], config: PretrainedConfig
+) -> None:
+    published = publish(tmp_path, kind, config, ["LABEL_0", "LABEL_1"])
+
+    model = ready_model(str(tmp_path), AnswerHead())
+    export_model(model, tmp_path / "model.onnx")
+
+    theirs, ours = published(input_ids=BATCH, attention_mask=MASK), model(BATCH, MASK)
+    for name in ("start_logits", "end_logits"):
+        torch.testing.assert_close(ours[name], theirs[name])
+    tokenizer = toy_tokenizer(["la", "Ana"])
+    assert check_parity(model, tmp_path / "model.onnx", [Pair("la", "Ana la")], tokenizer) <= PARITY
 
 
 def test_students_start_from_its_layers_and_read_texts_as_it_does(tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ def test_a_paper_scale_recipe_is_walked_to_packages(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_reader_of_published_size_is_walked_to_packages(tmp_path: Path) -> None:
+    smoke(PAPER / "qa-paper-es.yaml", tmp_path, **SMALL)
+
+    student = read_manifest(tmp_path / "store" / "qa" / "tinyroberta-paper-es" / "1")
+    assert student.teacher == "qa/roberta-large-es:1"
+    assert student.encoder.max_tokens == 384
+
+
+@pytest.mark.slow
 def test_the_command_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,6 +62,8 @@ def test_the_command_leaves_nothing_behind(
             for split in ("train", "test")
         ),
         ("laroseda", "test"),
+        ("squad-es/v1.1", "train"),
+        ("squad-es/v1.1", "dev"),
     ],
 )
 def test_readers_take_every_example_of_a_toy_corpus(

@@ -144,10 +144,18 @@ CORPORA: dict[str, Corpus] = {
     },
     "squad-en": Corpus(Question, "qa", "CC-BY-SA-4.0", squad.ENGLISH_SPLITS, squad.read_english),
     "squad-es": Corpus(Question, "qa", "MIT", squad.SPANISH_SPLITS, squad.read_spanish),
+    "squad-es/v1.1": Corpus(Question, "qa", "MIT", squad.SPANISH_SPLITS, squad.read_whole_spanish),
     "squad-es-dist": Corpus(
         Question, "qa", "Apache-2.0", tuple(squad_es_dist.FILES), squad_es_dist.read
     ),
-    "covid19-qa-es": Corpus(Question, "qa", UNSTATED, covid19_qa_es.SPLITS, covid19_qa_es.read),
+    "covid19-qa-es": Corpus(
+        Question,
+        "qa",
+        UNSTATED,
+        covid19_qa_es.SPLITS,
+        covid19_qa_es.read,
+        ("covid19-qa-es",),
+    ),
     **{
         f"xquad/{language}": Corpus(
             Question,

@@ -136,18 +136,19 @@ class Question:
         id: as the corpus names it.
         question: not empty.
         context: not empty.
-        answers: what annotators marked, each of them right; nothing if the context does not say.
+        answers: what annotators marked, each of them right; nothing if the context does not say;
+            None where nobody has answered.
     """
 
     id: str
     question: str
     context: str
-    answers: tuple[GoldAnswer, ...]
+    answers: tuple[GoldAnswer, ...] | None
 
     @property
     def is_impossible(self) -> bool:
         """Whether the context has no answer."""
-        return not self.answers
+        return self.answers == ()
 
     @property
     def text(self) -> str:

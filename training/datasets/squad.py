@@ -4,17 +4,17 @@ squad-en: Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehe
 v1.1, CC BY-SA 4.0; https://rajpurkar.github.io/SQuAD-explorer/.
 squad-es: Carrino et al. 2020, "Automatic Spanish Translation of SQuAD Dataset for Multi-lingual
 Question Answering", MIT; https://github.com/ccasimiro88/TranslateAlignRetrieve. The small dev file,
-split by article again, without the paragraphs of XQuAD.
+split by article again, without the paragraphs of XQuAD. squad-es/v1.1: the whole, as published.
 xquad/<language>: Artetxe et al. 2020, "On the Cross-lingual Transferability of Monolingual
 Representations", CC BY-SA 4.0; https://github.com/google-deepmind/xquad. To measure on only.
 
 Files:
     squad-en/train-v1.1.json, or train-v1.1-reconstructed.json: texts, questions and answers of the
         explorer's pages, offsets found again, so that a few point to another occurrence
-    squad-es/{train,dev}.paragraphs-outside-xquad.json
+    squad-es/{train,dev}.paragraphs-outside-xquad.json; squad-es/{train,dev}-v1.1-es.json
     xquad/xquad.<language>.json
 Splits: squad-en `train`, `dev` (articles carved by their title, so that no paragraph is on both
-sides); squad-es `train`, `dev`; xquad `test`.
+sides); squad-es and squad-es/v1.1 `train`, `dev`; xquad `test`.
 An answer with an empty text is one that translation lost and is left out. A question that loses all
 its answers so, without being marked `is_impossible`, is left out and counted in the log.
 """
@@ -53,6 +53,15 @@ def read_spanish(data_dir: Path, split: str) -> list[Question]:
         DataError: see `read_file`.
     """
     return read_file(locate(data_dir / "squad-es", f"{split}.paragraphs-outside-xquad.json"))
+
+
+def read_whole_spanish(data_dir: Path, split: str) -> list[Question]:
+    """Read one split of SQuAD-es v1.1 as it was published, in file order.
+
+    Raises:
+        DataError: see `read_file`.
+    """
+    return read_file(locate(data_dir / "squad-es", f"{split}-v1.1-es.json"))
 
 
 def read_xquad(data_dir: Path, split: str, *, language: str) -> list[Question]:
