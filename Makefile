@@ -11,7 +11,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training test-deploy lint format types check load bench bench-encode bench-peers bench-overload bench-long bench-startup soak dashboard lock audit sbom constraints clean
+.PHONY: help serve test test-serving test-training test-deploy lint format types check load results bench bench-encode bench-peers bench-overload bench-long bench-startup soak dashboard lock audit sbom constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -43,8 +43,11 @@ types: $(TEST)/.ready ## Check the types: app/ strictly, training/ where annotat
 
 check: test lint types audit sbom ## Run everything that must pass before a merge.
 
-load: $(LOAD)/.ready ## Load the service with teacher and student in turn and write loadtests/RESULTS.md.
+load: $(LOAD)/.ready ## Load teacher and students of every task in turn and write loadtests/RESULTS.md; 6 minutes a task.
 	$(LOAD)/bin/python -m loadtests.compare
+
+results: $(LOAD)/.ready ## Measure all of loadtests/RESULTS.md anew but bench-peers, one after the other; an hour on quiet cores.
+	for target in load bench bench-encode bench-overload bench-long soak bench-startup; do $(MAKE) $$target || exit 1; done
 
 bench: $(LOAD)/.ready ## Time teacher and student in process, without HTTP, and write loadtests/RESULTS.md.
 	$(LOAD)/bin/python -m loadtests.bench_session

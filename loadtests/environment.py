@@ -12,11 +12,12 @@ PACKAGES = ("onnxruntime", "tokenizers", "numpy", "fastapi", "uvicorn", "locust"
 
 
 def describe_environment() -> dict[str, object]:
-    """Hardware, versions, commit and command of this run."""
+    """Hardware and how busy it is, versions, commit and command of this run."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
         "cores": available_cores(),
+        "load_average": os.getloadavg()[0],
         "os": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -27,9 +28,14 @@ def describe_environment() -> dict[str, object]:
 
 def available_cores() -> int:
     """Cores this process may use: a container often has fewer than the machine."""
+    return len(cores_of())
+
+
+def cores_of() -> list[int]:
+    """Their numbers; at least one."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def cpu_model() -> str:

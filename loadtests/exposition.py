@@ -1,9 +1,17 @@
 """Numbers out of the Prometheus text format."""
 
 import re
+from collections.abc import Iterator
 
 SAMPLE = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+def samples(exposition: str, name: str) -> Iterator[tuple[dict[str, str], float]]:
+    """Labels and value of every sample of a name."""
+    for match in SAMPLE.finditer(exposition):
+        if match["name"] == name:
+            yield dict(LABEL.findall(match["labels"] or "")), float(match["value"])
 
 
 def totals(exposition: str, name: str, *, by: str) -> dict[str, float]:
@@ -13,13 +21,11 @@ def totals(exposition: str, name: str, *, by: str) -> dict[str, float]:
     {'2': 7.0}
     """
     sums: dict[str, float] = {}
-    for match in SAMPLE.finditer(exposition):
-        if match["name"] == name:
-            label = dict(LABEL.findall(match["labels"] or ""))[by]
-            sums[label] = sums.get(label, 0.0) + float(match["value"])
+    for labels, value in samples(exposition, name):
+        sums[labels[by]] = sums.get(labels[by], 0.0) + value
     return sums
 
 
 def total(exposition: str, name: str) -> float:
     """Sum of all samples of a name."""
-    return sum(float(m["value"]) for m in SAMPLE.finditer(exposition) if m["name"] == name)
+    return sum(value for _, value in samples(exposition, name))

@@ -1,5 +1,6 @@
 """What a report says about samples: percentiles, spreads, shares, comparisons of series."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,38 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> dict[s
     if not numerators or 0 in denominators:
         return None
     return spread([a / b for a, b in zip(numerators, denominators, strict=True)])
+
+
+T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
+"""Student's t, two-sided 95 %, for 1, 2, ... degrees of freedom."""
+
+
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float]
+) -> dict[str, float | None]:
+    """Geometric mean of paired ratios with its 95 % interval (Student's t on their logarithms).
+
+    >>> ratio_interval([2.0, 4.0], [1.0, 2.0])
+    {'ratio': 2.0, 'low': 2.0, 'high': 2.0, 'n': 2}
+
+    Args:
+        numerators: one a repetition.
+        denominators: of the same repetitions.
+
+    Returns:
+        `ratio`, `low`, `high`, `n`; without an interval for one pair, all None for none.
+    """
+    pairs = zip(numerators, denominators, strict=True)
+    logs = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
+    if not logs:
+        return {"ratio": None, "low": None, "high": None, "n": 0}
+    mean = statistics.fmean(logs)
+    low = high = None
+    if len(logs) > 1:
+        t = T_95[min(len(logs) - 1, len(T_95)) - 1]
+        margin = t * statistics.stdev(logs) / math.sqrt(len(logs))
+        low, high = math.exp(mean - margin), math.exp(mean + margin)
+    return {"ratio": math.exp(mean), "low": low, "high": high, "n": len(logs)}
 
 
 def shares(statuses: Sequence[int]) -> dict[str, float]:

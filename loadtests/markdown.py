@@ -16,10 +16,21 @@ def spread(values: dict[str, float] | None, *, decimals: int = 2) -> str:
     return f"{median} [{low} to {high}]"
 
 
+def interval(values: dict[str, Any]) -> str:
+    """Ratio and its interval; empty where nothing could be measured."""
+    if values["ratio"] is None:
+        return ""
+    if values["low"] is None:
+        return f"{values['ratio']:.2f}"
+    return f"{values['ratio']:.2f} [{values['low']:.2f} to {values['high']:.2f}]"
+
+
 def provenance(environment: dict[str, Any]) -> str:
+    average = environment.get("load_average")
+    busy = "" if average is None else f" (load average {average:.1f} at the end)"
     versions = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
     return (
-        f"{environment['cpu']}, {environment['cores']} cores, {environment['os']}; "
+        f"{environment['cpu']}, {environment['cores']} cores{busy}, {environment['os']}; "
         f"Python {environment['python']}, {versions}; commit {environment['commit']}; "
         f"{environment['date']}; `{environment['command']}`.\n"
     )

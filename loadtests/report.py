@@ -8,41 +8,44 @@ from loadtests import sections
 from loadtests.environment import describe_environment
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results"
 
 
-def record(name: str, result: dict[str, Any]) -> str:
+def record(name: str, result: dict[str, Any], *, folder: Path = HERE) -> str:
     """Keep what a benchmark measured, with what it was measured on; returns the new report."""
-    RESULTS.mkdir(exist_ok=True)
+    results = folder / "results"
+    results.mkdir(parents=True, exist_ok=True)
     text = json.dumps(
         result | {"environment": describe_environment()}, indent=2, ensure_ascii=False
     )
-    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    return write_report()
+    (results / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return write_report(folder)
 
 
-def write_report() -> str:
-    """Write RESULTS.md and return its text."""
-    parts = [
-        "# Measured speed\n\nWritten by `make load` and the targets `make bench...`; do not edit.\n"
-    ]
-    for name, section in SECTIONS.items():
-        path = RESULTS / f"{name}.json"
+def write_report(folder: Path = HERE) -> str:
+    """Write RESULTS.md from the results in a folder, and return its text."""
+    parts = ["# Measured speed\n\nWritten by `make results` and its targets; do not edit.\n"]
+    missing = []
+    for name, (section, target) in SECTIONS.items():
+        path = folder / "results" / f"{name}.json"
         if path.exists():
             parts.append(section(json.loads(path.read_text(encoding="utf-8"))))
+        else:
+            missing.append(f"`make {target}`")
+    if missing:
+        parts.append(f"## Not measured yet\n\n{', '.join(missing)}.\n")
     text = "\n".join(parts)
-    (HERE / "RESULTS.md").write_text(text, encoding="utf-8")
+    (folder / "RESULTS.md").write_text(text, encoding="utf-8")
     return text
 
 
 SECTIONS = {
-    "ner": sections.service_section,
-    "encode": sections.encode_section,
-    "session": sections.session_section,
-    "peers": sections.peers_section,
-    "overload": sections.overload_section,
-    "long_requests": sections.long_requests_section,
-    "soak": sections.soak_section,
-    "startup": sections.startup_section,
+    "load": (sections.load_section, "load"),
+    "encode": (sections.encode_section, "bench-encode"),
+    "session": (sections.session_section, "bench"),
+    "peers": (sections.peers_section, "bench-peers"),
+    "overload": (sections.overload_section, "bench-overload"),
+    "long_requests": (sections.long_requests_section, "bench-long"),
+    "soak": (sections.soak_section, "soak"),
+    "startup": (sections.startup_section, "bench-startup"),
 }
-"""In the order of RESULTS.md."""
+"""In the order of RESULTS.md, with the target that measures."""

@@ -2,48 +2,88 @@
 
 from typing import Any
 
-from loadtests.markdown import megabytes, milliseconds, provenance, spread, table
+from loadtests.markdown import interval, megabytes, milliseconds, provenance, spread, table
 
 
-def service_section(result: dict[str, Any]) -> str:
+def load_section(result: dict[str, Any]) -> str:
     rows = [
         [
-            " ".join(row["answered_by"]) or row["model"],
-            row["users"],
-            *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
+            f"{row['task']}/{row['model']}{' (teacher)' if row['is_teacher'] else ''}",
+            row["load"],
+            row["requests"],
+            *(milliseconds(row[name]) for name in ("p50_ms", "p95_ms", "p99_ms")),
             *(f"{row[name]:.1f}" for name in ("requests_per_s", "texts_per_s")),
+            row["refused"],
             row["errors"],
             f"{row['padding_share']:.0%}",
         ]
         for row in result["rows"]
     ]
     columns = [
-        "model",
-        "users",
-        "p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "requests/s",
-        "texts/s",
-        "errors",
-        "padding",
+        *("model", "load", "requests", "p50 ms", "p95 ms", "p99 ms", "requests/s", "inputs/s"),
+        *("429", "errors", "padding"),
     ]
     ratios = [
-        [row["users"], spread(row["texts_per_s"]), spread(row["p50"])] for row in result["ratios"]
+        [
+            f"{row['task']}/{row['model']}",
+            row["load"],
+            *(interval(row[name]) for name in ("texts_per_s", "p50", "p99")),
+        ]
+        for row in result["ratios"]
     ]
+    loyalty = [
+        [f"{row['task']}/{row['model']}", f"{row['n']:.0f}", live_loyalty(row), manifest(row)]
+        for row in result["loyalty"]
+    ]
+    inputs = "; ".join(
+        f"{row['task']} {row['words']['mean']:.0f} ({row['words']['low']} to "
+        f"{row['words']['high']}, {row['inputs']} inputs)"
+        for row in result["inputs"]
+    )
+    cores = (
+        "which Locust shares"
+        if result["shares_cores"]
+        else f"threads that run models: {result['threads']}; Locust has another core"
+    )
+    skipped = "".join(f"Left out: {task}, {why}.\n" for task, why in result["skipped"].items())
     return "\n".join(
         [
-            "## The service under load: `POST /v1/ner`\n",
-            f"Closed-loop users, {result['repetitions']} interleaved runs of "
-            f"{result['seconds']:g} s each. One request in ten carries 2 to 8 texts; latencies are "
-            "those of requests with one text. The load generator runs on the same cores.\n",
+            "## Teacher and students under load\n",
+            f"n = {result['repetitions']} interleaved runs of {result['seconds']:g} s for each "
+            f"model and load, all models of the store in one service on the same cores ({cores}). "
+            "Closed-loop users send when they are answered; open arrivals are Poisson, at "
+            f"{result['open_share']:.0%} of what the teacher answers under the most users, and "
+            "count from when they were due. One request in ten carries 2 to 8 inputs; latencies "
+            "are those of requests with one. Words of an input, mean (lowest to highest): "
+            f"{inputs}.\n",
             table(columns, rows),
-            "Student against teacher, median of the runs [lowest to highest]; above 1 the student "
-            "is faster:\n",
-            table(["users", "texts/s", "p50 latency"], ratios),
+            "Each student against its teacher, geometric mean of the repetitions' ratios [95 % "
+            "interval]; above 1 the student is faster. Under open arrivals both answer what "
+            "comes:\n",
+            table(["student", "load", "inputs/s", "p50 latency", "p99 latency"], ratios),
+            "Loyalty on these inputs, each asked once, as the service measures it live; and on "
+            "held-out data, from the manifest [95 % interval]:\n",
+            table(["student", "n", "on these inputs", "manifest"], loyalty),
+            *([skipped] if skipped else []),
+            "![Latency of every model and load](results/load-latency.png)\n",
+            "![Inputs a second of every model](results/load-throughput.png)\n",
             provenance(result["environment"]),
         ]
     )
+
+
+def live_loyalty(row: dict[str, Any]) -> str:
+    named = {
+        "label_ratio": "labels",
+        "probability_ratio": "probabilities",
+        "regression_mae": "mean distance",
+    }
+    return ", ".join(f"{name} {row[key]:.3f}" for key, name in named.items() if key in row)
+
+
+def manifest(row: dict[str, Any]) -> str:
+    found = row["manifest"].get("label_loyalty") or row["manifest"].get("regression_loyalty")
+    return f"{found['value']:.3f} [{found['low']:.3f} to {found['high']:.3f}]" if found else ""
 
 
 def encode_section(result: dict[str, Any]) -> str:

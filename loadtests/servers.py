@@ -64,13 +64,22 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 @contextmanager
-def service(model_store: str, **settings: object) -> Iterator[Service]:
-    """Loyal with every model loaded that it loads by itself, without a delay at shutdown."""
+def service(
+    model_store: str, *, cores: Sequence[int] = (), **settings: object
+) -> Iterator[Service]:
+    """Loyal with every model loaded that it loads by itself, without a delay at shutdown.
+
+    Args:
+        model_store: folder.
+        cores: that it may use; all if none are named.
+        settings: by name, without prefix.
+    """
     port = free_port()
     with running(
         loyal_command(port),
         is_ready=lambda: no_model_is_loading(port),
         env=loyal_environment(model_store, **settings),
+        cores=cores,
     ) as process:
         yield Service(port, process)
 
@@ -98,7 +107,11 @@ def no_model_is_loading(port: int) -> bool:
 
 @contextmanager
 def running(
-    command: Sequence[str], *, is_ready: Callable[[], bool], env: Mapping[str, str]
+    command: Sequence[str],
+    *,
+    is_ready: Callable[[], bool],
+    env: Mapping[str, str],
+    cores: Sequence[int] = (),
 ) -> Iterator[psutil.Process]:
     """A process that is ready when this returns; ended with all that it started.
 
@@ -107,7 +120,8 @@ def running(
     """
     signal.signal(signal.SIGTERM, _exit)  # so that `finally` runs
     with tempfile.TemporaryFile("w+") as log:
-        popen = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        with on_cores(cores):
+            popen = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         process = psutil.Process(popen.pid)
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
@@ -120,6 +134,20 @@ def running(
             yield process
         finally:
             end(popen)
+
+
+@contextmanager
+def on_cores(cores: Sequence[int]) -> Iterator[None]:
+    """What is started here may use these cores alone; all if none are named, or off Linux."""
+    if not cores or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def end(popen: subprocess.Popen[Any]) -> None:

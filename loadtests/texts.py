@@ -1,7 +1,7 @@
-"""Romanian texts as callers send them: headlines, sentences, paragraphs, whole articles.
+"""Texts as callers send them: headlines, sentences, paragraphs, articles, reviews, commands.
 
-Written for this file; the persons and most events are invented. Some come without diacritics, as
-people type them.
+Written for this file; the persons and most events are invented. Romanian, but for some commands;
+some texts come without diacritics, as people type them.
 """
 
 HEADLINES = (
@@ -228,5 +228,71 @@ ARTICLES = (
     "Palatul Suțu, cu invitați de la Agenția Spațială Română și de la Universitatea din Viena. "
     "Intrarea va fi liberă, dar locurile trebuie rezervate pe internet începând cu 1 septembrie.",
 )
+
+REVIEWS = (
+    "Foarte mulțumită, recomand!",
+    "Nu merită banii.",
+    "Exact ce căutam, a ajuns a doua zi.",
+    "S-a stricat dupa trei saptamani, dezamagita total.",
+    "Un telefon bun la prețul lui, bateria ține două zile dacă nu te joci pe el.",
+    "Ecranul este superb, însă difuzorul sună înfundat și la volum mare distorsionează.",
+    "Am returnat produsul: culoarea din poză nu are nicio legătură cu ce am primit acasă.",
+    "Il folosesc zilnic de un an si nu am avut nicio problema, merita fiecare leu.",
+    "Cartea se citește pe nerăsuflate, dar traducerea are greșeli de tipar pe care un corector "
+    "le-ar fi prins.",
+    "Aspiratorul are putere mare, e silențios pentru clasa lui și se golește ușor; minus pentru"
+    " cablul scurt, de numai cinci metri.",
+    "Am cumpărat căștile pentru sală. După o lună butonul de volum s-a blocat, iar service-ul "
+    "din Cluj le ține de trei săptămâni fără niciun răspuns. Nu mai cumpăr de la firma aceasta.",
+    "Laptopul pornește în câteva secunde și nu se încălzește nici după ore de lucru. Tastatura "
+    "este comodă, cu diacritice, iar ecranul se vede bine și afară. Singurul lucru care nu îmi "
+    "place este camera, care face imagini șterse seara.",
+    "Mașina de spălat a venit lovită într-un colț. Am sunat la magazin și curierul a schimbat-o"
+    " a doua zi, fără discuții. De atunci spală impecabil, programul rapid chiar durează "
+    "cincisprezece minute, iar la centrifugare abia se aude. Nota maximă și pentru magazin.",
+    "Filmul promite mult în prima jumătate de oră, apoi se pierde în scene lungi în care nu se "
+    "întâmplă nimic. Actorii fac ce pot cu replicile pe care le au, muzica este frumoasă, dar "
+    "finalul pare scris în grabă de altcineva. Am ieșit din sală cu sentimentul că am văzut "
+    "două filme lipite, dintre care doar primul era bun.",
+    "Am stat patru zile la hotelul acesta, lângă lac. Camera era curată și mare, cu balcon, dar"
+    " aerul condiționat picura pe covor și l-am oprit noaptea. Micul dejun este sărac: aceleași"
+    " mezeluri în fiecare dimineață și o cafea apoasă. Personalul a fost însă atât de amabil, "
+    "mai ales doamna de la recepție, încât poate mai încercăm o dată, în afara sezonului, când "
+    "e mai puțină lume.",
+    "Produs slab. Aplicatia se inchide singura, ceasul pierde conexiunea cu telefonul de cateva"
+    " ori pe zi, iar pasii numarati sunt dublu fata de realitate. Am incercat resetarea, "
+    "reinstalarea, alt telefon, am scris la suport si mi s-a raspuns cu un mesaj automat. "
+    "Singurul lucru bun este cureaua, care e comoda. L-am trimis inapoi si astept de doua "
+    "saptamani banii.",
+)
+"""Of products, films, hotels: opinions, for sentiment."""
+
+UTTERANCES = (
+    "set an alarm for 7 am tomorrow",
+    "wake me up every weekday at six thirty",
+    "will it rain in Iași this weekend",
+    "remind me to call my sister when I get home",
+    "play some jazz",
+    "skip this song",
+    "what's the traffic like to the airport",
+    "how long will it take to drive from Cluj to Oradea right now",
+    "send Ana a message saying I'm running ten minutes late",
+    "do I have any reminders for Friday afternoon",
+    "cancel my alarm",
+    "find concerts near me next Saturday night",
+    "book a table for four at an Italian restaurant in the old town on Sunday at noon",
+    "add this album to my road trip playlist",
+    "pon una alarma para las ocho de la mañana",
+    "¿va a nevar mañana en la sierra?",
+    "recuérdame comprar pan cuando salga del trabajo",
+    "mándale un mensaje a Lucía diciendo que ya llegué",
+    "wie wird das Wetter morgen in Hermannstadt",
+    "stell den Wecker auf halb sieben",
+    "erinnere mich am Montag an den Zahnarzt",
+    "mets de la musique calme",
+    "quel temps fera-t-il à Lyon demain soir",
+    "rappelle-moi d'appeler Paul à midi",
+)
+"""What people tell an assistant, in four languages, for parse."""
 
 TEXTS = HEADLINES + SENTENCES + PARAGRAPHS + ARTICLES

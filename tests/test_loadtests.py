@@ -1,6 +1,8 @@
 """The parts of the benchmarks that need neither a service nor a clock."""
 
 import asyncio
+import math
+import random
 from contextlib import suppress
 from itertools import pairwise
 
@@ -10,9 +12,19 @@ from hypothesis import strategies as st
 
 from loadtests.clients import Load, Sample, arrivals, closed_loop, open_loop
 from loadtests.connection import Malformed, post, take_reply
+from loadtests.contenders import find_contenders
 from loadtests.exposition import total, totals
-from loadtests.figures import differences, growth, percentiles_ms, ratios, shares, spread
-from loadtests.inputs import inputs_of, v1, v2
+from loadtests.figures import (
+    differences,
+    growth,
+    percentiles_ms,
+    ratio_interval,
+    ratios,
+    shares,
+    spread,
+)
+from loadtests.inputs import draw, inputs_of, v1, v2, words
+from loadtests.replies import fault
 
 TASKS = ("ner", "tagging", "parse", "sentiment", "dialect", "sts", "qa")
 
@@ -171,3 +183,102 @@ def test_every_request_is_a_sample_with_its_status(load: str) -> None:
 
     assert sorted(sample.status for sample in samples) == [0, 200, 200, 429]
     assert {s.retry_after_s for s in samples if s.status == 429} == {0}
+
+
+def test_ratio_has_students_interval_over_repetitions() -> None:
+    """ln 2 and ln 8 have mean ln 4 and standard deviation ln 4 / sqrt 2; t is 12.71."""
+    found = ratio_interval([2.0, 8.0], [1.0, 1.0])
+
+    assert found["ratio"] == pytest.approx(4)
+    assert found["high"] == pytest.approx(4 * 4 ** (12.71 / 2))
+    assert found["low"] == pytest.approx(4 / 4 ** (12.71 / 2))
+    assert found["n"] == 2
+
+
+def test_ratio_of_one_repetition_has_no_interval() -> None:
+    assert ratio_interval([3.0], [2.0]) == {"ratio": 1.5, "low": None, "high": None, "n": 1}
+
+
+def test_ratio_to_what_measured_nothing_is_none() -> None:
+    assert ratio_interval([1.0, math.nan], [0.0, 1.0])["ratio"] is None
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_inputs_of_every_task_come_in_several_lengths(task: str) -> None:
+    chooser = random.Random(1)
+
+    lengths = sorted(words(draw(task, chooser)) for _ in range(500))
+
+    assert lengths[450] > 1.5 * lengths[50]
+
+
+def model(name: str, **fields: object) -> dict[str, object]:
+    facts = {"model": name, "version": 1, "state": "ready", "aliases": [], "teacher": None}
+    return facts | {"reason": None, "loyalty": None} | fields
+
+
+def test_contenders_are_the_teacher_and_the_newest_of_each_student() -> None:
+    models = [
+        model("big", aliases=["teacher"]),
+        model("small", teacher="ner/big:1"),
+        model("small", version=10, teacher="ner/big:1"),
+        model("other-big"),
+        model("tiny", aliases=["default"]),
+        model("broken", state="failed", teacher="ner/big:1", reason="a fault"),
+    ]
+
+    [found], skipped = find_contenders({"tasks": [{"task": "ner", "models": models}]}, ["ner"])
+
+    assert found.models == ("big:1", "small:10", "tiny:1")
+    assert skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("models", "reason"),
+    [
+        ([], "the store has no model of it"),
+        ([model("a", aliases=["default"])], "no teacher is in service"),
+        ([model("a", aliases=["teacher"])], "no student is in service"),
+        (
+            [model("a", aliases=["teacher"], state="failed", reason="model.onnx is missing")],
+            "no teacher is in service (model.onnx is missing)",
+        ),
+    ],
+)
+def test_task_without_teacher_or_student_is_left_out_with_the_reason(
+    models: list[dict[str, object]], reason: str
+) -> None:
+    assert find_contenders({"tasks": [{"task": "qa", "models": models}]}, ["qa"]) == (
+        [],
+        {"qa": reason},
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "problem"),
+    [
+        ("ner", None, "not a list"),
+        ("ner", [], "not a list"),
+        ("ner", [[{"start": 0, "end": 9, "word": "Ion merge"}]], None),
+        ("ner", [[{"start": 0, "end": 99, "word": "Ion"}]], "out of order or bounds"),
+        ("tagging", [[{"start": 0, "end": 3, "word": "Ana"}]], "not that part"),
+        ("tagging", [[{"begin": 0}]], "not as documented"),
+        ("sentiment", [[{"label": "a", "score": 0.2}, {"label": "b", "score": 0.8}]], "not sorted"),
+        ("dialect", [[]], "missing"),
+        ("sts", [[1.5]], "not in"),
+        ("parse", [{"intent": {"label": "IN:A"}, "slots": [], "tree": "[IN:B ]"}], "begin with"),
+    ],
+)
+def test_reply_that_is_not_as_documented_is_a_fault(
+    task: str, answer: object, problem: str | None
+) -> None:
+    found = fault(task, ["Ion merge"], answer)
+
+    assert (found is None) if problem is None else problem in (found or "")
+
+
+def test_answer_is_part_of_its_context() -> None:
+    asked = {"question": "Cine?", "context": "Ion merge"}
+
+    assert fault("qa", [asked], [{"answer": "Ion", "start": 0, "end": 3}]) is None
+    assert fault("qa", [asked], [{"answer": "Ion", "start": 1, "end": 4}])

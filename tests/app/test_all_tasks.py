@@ -13,6 +13,8 @@ import pytest
 from app.contract.manifest import TASKS as KNOWN
 from app.playground import page
 from app.tasks import TASKS
+from loadtests.inputs import inputs_of
+from loadtests.replies import fault
 from tests.app.harness import Api, assert_problem, serving
 from tests.app.task_inputs import TEXTS, close_to, given
 from tests.tiny_graphs import CRASH, INFINITE
@@ -269,3 +271,12 @@ async def test_playground_has_a_form_for_the_task(task: str) -> None:
     title = TASKS[task].summary
 
     assert f'"{task}": {{"title": "{title}", "inputs": ' in page(TASKS.values())
+
+
+async def test_inputs_of_the_load_test_are_answered_as_documented(api: Api, task: str) -> None:
+    inputs = inputs_of(task)[-8:]
+
+    response = await api.ask(task, inputs)
+
+    assert response.status_code == 200
+    assert fault(task, inputs, response.json()) is None
