@@ -1,5 +1,9 @@
-"""README.md names every setting, error code and metric in a table, and none that does not exist."""
+"""README.md names every setting, error code and metric in a table, and none that does not exist.
 
+Its table of models says what the packages' records say.
+"""
+
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -12,7 +16,9 @@ from app.settings import OTHERS, PREFIX, Settings
 from app.tasks import TASKS
 
 README = Path(__file__).parent.parent / "README.md"
+PACKAGES = sorted(README.parent.glob("model_store/*/*/*/manifest.json"))
 SETTINGS = {PREFIX + name.upper(): field for name, field in Settings.model_fields.items()}
+FILES = ("manifest.json", "eval.json")
 METRICS = {
     family.name + ("_total" if family.type == "counter" else "")
     for family in Metrics().registry.collect()
@@ -99,3 +105,29 @@ def test_security_promises_name_tests_that_exist() -> None:
         for path, name in named
         if not (root / path).is_file() or f"def {name}" not in (root / path).read_text("utf-8")
     ] == []
+
+
+def model_row(manifest: Path) -> str:
+    """The row of a package in the table of models, from its manifest and its record."""
+    package, record = (json.loads(manifest.with_name(n).read_text(encoding="utf-8")) for n in FILES)
+    scores = [
+        f"{name.replace('_', ' ')} {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+        for name, score in list(record["quality"].items())[:2]
+    ]
+    loyalty = next((f"{score['value']:.3f}" for score in record["loyalty"].values()), "")
+    speed = record["speed"]["32"]
+    cells = [
+        package["task"],
+        f"[{package['model']}]({manifest.with_name('README.md').relative_to(README.parent)})",
+        f"{package['parameters'] / 1e6:.1f} M",
+        f"{record['bytes'] / 1e6:.1f} MB",
+        ", ".join(scores),
+        loyalty if package["teacher"] else "",
+        f"{speed['texts_per_second']:.0f} ({speed['ratio']:.1f}x)",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("manifest", PACKAGES, ids=lambda path: "-".join(path.parts[-4:-1]))
+def test_table_of_models_says_what_its_record_says(manifest: Path) -> None:
+    assert model_row(manifest) in README.read_text(encoding="utf-8").splitlines()
