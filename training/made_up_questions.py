@@ -17,7 +17,7 @@ from training.errors import DataError
 from training.recipe import MadeUpQuestions
 
 MIN_WORDS, MAX_WORDS = 60, 160
-"""Of a context; paragraphs of a source are joined until they have enough."""
+"""Of a context: paragraphs that follow each other, where a recipe leaves none out."""
 
 MAX_QUESTION_WORDS = 25
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+(?=[¿¡«\"(]?[A-ZÁÉÍÓÚÑ])")
@@ -107,7 +107,7 @@ def from_template(text: str, generator: random.Random) -> str | None:
 
 
 def _contexts(paragraphs: Iterable[str]) -> Iterator[str]:
-    """Neighbouring paragraphs, joined until they are long enough; longer ones are left out."""
+    """Paragraphs joined until they are long enough; what becomes too long is left out."""
     joined: list[str] = []
     words = 0
     for paragraph in paragraphs:
