@@ -20,6 +20,7 @@ from app.access import Guard
 from app.catalog import Catalog
 from app.contract.errors import InputError
 from app.docs import docs_routes
+from app.engine import choose_provider
 from app.errors import CODE_OF_STATUS, CODES, Fault, RequestError, ServiceError, from_input_error
 from app.health import Probes
 from app.keys import KeyFile
@@ -29,7 +30,7 @@ from app.problems import error_response
 from app.registry import Registry
 from app.repository import Repository
 from app.repository_routes import repository_routes
-from app.sessions import choose_providers, usable_cores
+from app.sessions import usable_threads
 from app.settings import Settings
 from app.shortcut import Inference, Shortcut
 from app.store import scan
@@ -110,13 +111,15 @@ def create_service(settings: Settings, *, trace: Trace | None = None) -> Service
     Raises:
         StartupError: the model store, the provider, the runtime or a key file cannot be used.
     """
-    choose_providers(settings.provider)
+    provider = choose_provider(settings.provider)
     if settings.runtime == "openvino":
         require_openvino()
     metrics = Metrics()
     metrics.build_info.labels(_release()).set(1)
     shelves = scan(settings.model_store, TASKS)
-    registry = Registry(shelves, settings, metrics, threads=settings.threads or usable_cores())
+    registry = Registry(
+        shelves, settings, metrics, threads=settings.threads or usable_threads(provider)
+    )
     repository = Repository(registry, settings.model_store)
     probes = Probes(registry)
 

@@ -15,9 +15,11 @@ from app.contract.encoded_text import Arrays, Window
 from app.contract.errors import PackageError
 from app.contract.golden import read_golden, replay, tolerance_of
 from app.contract.pipeline import Package, check_outputs
+from app.engine import CPU, choose_provider
 from app.errors import StartupError
+from app.gpu_session import GpuSession
 from app.openvino_session import OpenVinoSession
-from app.sessions import CUDA, OnnxSession, warm_up
+from app.sessions import WARM_UP_LENGTHS, OnnxSession, shapes_of_traffic, warm_up
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -65,7 +67,8 @@ class Engine:
 def open_engine(package: Package, settings: Settings, *, threads: int) -> Engine:
     """Load the graph into the engine that the settings ask for, or into the faster one.
 
-    Integer models stay on onnxruntime: OpenVINO runs their graphs slower than fp32.
+    Integer graphs stay on onnxruntime and the CPU: OpenVINO runs them slower than fp32, CUDA has no
+    kernels for most of their nodes.
 
     Raises:
         PackageError: the model must not serve, and why.
@@ -74,11 +77,19 @@ def open_engine(package: Package, settings: Settings, *, threads: int) -> Engine
     if settings.runtime == "openvino" and is_candidate:
         session = _open_openvino(package, settings, threads=threads)
         return Engine(session, _measure(package, [session], settings)[0])
-    onnx = OnnxSession(package.model_path, provider=settings.provider)
+    provider = choose_provider(settings.provider)
+    if provider != CPU and (package.half_path or package.manifest.precision == "fp32"):
+        gpu = _open_gpu(package, settings, provider=provider)
+        return Engine(gpu, _measure(package, [gpu], settings)[0])
+    if provider != CPU:
+        reason = "its graph is of integers, and the package has none in fp16"
+        fields = {"model": package.manifest.name, "reason": reason}
+        logger.warning("model_left_on_cpu", extra=fields)
+    onnx = OnnxSession(package.model_path, provider="cpu")
     check_outputs(package.manifest, onnx.widths)
     replay(package, onnx)
     _warm_up(package, onnx, settings)
-    if settings.runtime == "auto" and is_candidate and onnx.provider != CUDA:
+    if settings.runtime == "auto" and is_candidate:
         try:
             rival = _open_openvino(package, settings, threads=threads)
         except (PackageError, StartupError) as error:
@@ -98,6 +109,16 @@ def measure(runs: Sequence[Callable[[], object]], *, rounds: int) -> list[float]
             run()
             taken.append(time.perf_counter() - start)
     return [statistics.median(taken) for taken in seconds]
+
+
+def _open_gpu(package: Package, settings: Settings, *, provider: str) -> GpuSession:
+    session = GpuSession(package, settings, provider=provider)
+    check_outputs(package.manifest, session.widths)
+    is_changed = session.arithmetic and package.manifest.precision == "fp32"
+    tolerance = tolerance_of(package.head, "fp16") if is_changed else None
+    replay(package, session, tolerance=tolerance)
+    warm_up(session, package.encoder.blank, session.shapes)
+    return session
 
 
 def _open_openvino(package: Package, settings: Settings, *, threads: int) -> OpenVinoSession:
@@ -162,10 +183,10 @@ def _traffic(package: Package, settings: Settings) -> list[list[Window]]:
 
 
 def _warm_up(package: Package, session: Session, settings: Settings) -> None:
-    warm_up(
-        session,
-        package.encoder.blank,
+    shapes = shapes_of_traffic(
+        WARM_UP_LENGTHS,
         max_tokens=package.manifest.encoder.max_tokens,
         max_batch_tokens=settings.max_batch_tokens,
         max_batch_items=settings.max_batch_items,
     )
+    warm_up(session, package.encoder.blank, shapes)

@@ -1,7 +1,8 @@
-"""ONNX sessions: options, provider, inputs, warm-up. The only import of onnxruntime."""
+"""ONNX sessions: options, inputs, warm-up."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -11,22 +12,12 @@ from numpy.typing import NDArray
 from app.contract.encoded_text import Arrays
 from app.contract.errors import PackageError
 from app.contract.pipeline import Runner
-from app.errors import StartupError
-from app.gpu import gpu_fault
+from app.engine import CPU, choose_provider, onnxruntime, provider_options
 
-# From its import on the engine would report to its maker: process, models, times, errors.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-try:
-    import onnxruntime
-except ImportError as error:
-    raise StartupError(
-        f"onnxruntime cannot be imported ({error}); install it with `pip install 'loyal[cpu]'`"
-    ) from error
-
-CUDA = "CUDAExecutionProvider"
-CPU = "CPUExecutionProvider"
 KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "features"})
 """Of the encoders: subwords, and projected words."""
+GPU_THREADS = 2
+"""While one batch is computed, the next is brought to the GPU."""
 WARM_UP_LENGTHS = (8, 32, 128)
 """Tokens a row; the model's longest window is added."""
 
@@ -43,6 +34,11 @@ def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     return max(1, min(cores or 1, quota or 1024))
 
 
+def usable_threads(provider: str) -> int:
+    """Threads that run models by default: one a core; for a GPU one more than runs at a time."""
+    return usable_cores() if provider == CPU else min(GPU_THREADS, usable_cores())
+
+
 def _quota(*files: Path) -> int | None:
     """Cores from "quota period" (one file in cgroup v2, two in v1); None without a limit."""
     try:
@@ -50,27 +46,6 @@ def _quota(*files: Path) -> int | None:
         return -(-int(quota) // int(period)) if int(quota) > 0 else None
     except (OSError, ValueError):  # no such file, or "max"
         return None
-
-
-def choose_providers(wanted: str) -> list[str]:
-    """The execution providers for LOYAL_PROVIDER, first choice first.
-
-    Raises:
-        StartupError: "cuda" is wanted and cannot be had.
-    """
-    if wanted == "cpu":
-        return [CPU]
-    if CUDA in onnxruntime.get_available_providers():
-        fault = gpu_fault()
-    else:
-        fault = "this onnxruntime has no CUDA provider: install loyal[gpu] instead of loyal[cpu]"
-    if fault is None:
-        return [CUDA, CPU]
-    if wanted == "cuda":
-        raise StartupError(
-            f"LOYAL_PROVIDER is cuda, but {fault}; mend it, or set LOYAL_PROVIDER=cpu"
-        )
-    return [CPU]
 
 
 @cache
@@ -81,6 +56,69 @@ def share_memory() -> None:
     )
     # No bound, and the engine's own way to grow: as without sharing.
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, -1, -1, -1))
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A loaded graph.
+
+    Attributes:
+        session: that runs it.
+        provider: hardware that does.
+        inputs: that it reads.
+        outputs: that it gives.
+        widths: last dimension of each output; None if the graph leaves it open.
+    """
+
+    session: onnxruntime.InferenceSession
+    provider: str
+    inputs: frozenset[str]
+    outputs: tuple[str, ...]
+    widths: dict[str, int | None]
+
+
+def open_graph(path: Path, providers: Sequence[tuple[str, Mapping[str, str]]]) -> Graph:
+    """Load a graph.
+
+    Args:
+        path: of the .onnx file.
+        providers: with their options, first choice first.
+
+    Raises:
+        PackageError: not a graph that this service can feed and read, or not with the first choice.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights stay out of the shared arena, so that unloading a model gives them back.
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    options.log_severity_level = 3
+    share_memory()
+    try:
+        session = onnxruntime.InferenceSession(
+            path, options, providers=list(providers), enable_fallback=0
+        )
+    except Exception as error:  # onnxruntime has no public base class of its exceptions
+        raise PackageError(
+            f"{path.name} is not a graph that onnxruntime {onnxruntime.__version__} can load with "
+            f"{providers[0][0]} ({type(error).__name__})"
+        ) from error
+    wanted, provider = providers[0][0], session.get_providers()[0]
+    if provider != wanted:
+        raise PackageError(
+            f"{path.name}: {wanted} was left out by the engine, whose reason is on standard error"
+        )
+    inputs = frozenset(node.name for node in session.get_inputs())
+    odd = inputs - KNOWN_INPUTS
+    if odd:
+        raise PackageError(f"{path.name} wants inputs that are unknown here: {sorted(odd)}")
+    last = {node.name: node.shape[-1] if node.shape else None for node in session.get_outputs()}
+    widths = {name: width if isinstance(width, int) else None for name, width in last.items()}
+    return Graph(session, provider, inputs, tuple(last), widths)
 
 
 class OnnxSession:
@@ -98,46 +136,15 @@ class OnnxSession:
 
         Args:
             path: of the .onnx file.
-            provider: "auto", "cpu" or "cuda".
+            provider: as LOYAL_PROVIDER.
 
         Raises:
             PackageError: not a graph that this service can feed and read.
-            StartupError: "cuda" is wanted and cannot be had.
+            StartupError: the provider cannot be had.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Weights stay out of the shared arena, so that unloading a model gives them back.
-        options.add_session_config_entry("session.use_env_allocators", "1")
-        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-        options.log_severity_level = 3
-        share_memory()
-        providers = choose_providers(provider)
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=providers)
-        except Exception as error:  # onnxruntime has no public base class of its exceptions
-            raise PackageError(
-                f"{path.name} is not a graph that onnxruntime {onnxruntime.__version__} can load "
-                f"({type(error).__name__})"
-            ) from error
-        self.provider: str = self._session.get_providers()[0]
-        if provider == "cuda" and self.provider != CUDA:
-            raise StartupError(
-                "LOYAL_PROVIDER is cuda, but the session fell back to the CPU; the CUDA or cuDNN "
-                "libraries are missing or of another version; loyal[gpu] brings those that fit"
-            )
-        self._inputs = frozenset(node.name for node in self._session.get_inputs())
-        odd = self._inputs - KNOWN_INPUTS
-        if odd:
-            raise PackageError(f"{path.name} wants inputs that are unknown here: {sorted(odd)}")
-        self._outputs = [node.name for node in self._session.get_outputs()]
-        last = {n.name: n.shape[-1] if n.shape else None for n in self._session.get_outputs()}
-        self.widths: dict[str, int | None] = {
-            name: width if isinstance(width, int) else None for name, width in last.items()
-        }
+        self._graph = open_graph(path, provider_options(choose_provider(provider)))
+        self.provider = self._graph.provider
+        self.widths = self._graph.widths
 
     def __call__(self, arrays: Arrays) -> Mapping[str, NDArray[np.generic]]:
         """Run one batch (a `Runner`).
@@ -149,27 +156,36 @@ class OnnxSession:
         Returns:
             Every output of the graph.
         """
-        feed = {name: array for name, array in arrays.items() if name in self._inputs}
-        return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+        graph = self._graph
+        feed = {name: array for name, array in arrays.items() if name in graph.inputs}
+        return dict(zip(graph.outputs, graph.session.run(graph.outputs, feed), strict=True))
 
 
 def warm_up(
-    run: Runner,
-    blank: Callable[[int, int], Arrays],
-    *,
-    max_tokens: int,
-    max_batch_tokens: int,
-    max_batch_items: int,
+    run: Runner, blank: Callable[[int, int], Arrays], shapes: Iterable[tuple[int, int]]
 ) -> None:
     """Run the batch shapes of traffic once, so that no request pays for first allocations.
 
     Args:
         run: the graph.
         blank: rows and their length -> a batch of that shape.
+        shapes: rows and their length.
+    """
+    for rows, length in shapes:
+        run(blank(rows, length))
+
+
+def shapes_of_traffic(
+    lengths: Iterable[int], *, max_tokens: int, max_batch_tokens: int, max_batch_items: int
+) -> list[tuple[int, int]]:
+    """Single windows and full batches of some lengths.
+
+    Args:
+        lengths: that occur; those above `max_tokens` are left out, and it is added.
         max_tokens: longest window.
         max_batch_tokens: of a batch, padding included.
         max_batch_items: windows of a batch.
     """
-    for length in {*(n for n in WARM_UP_LENGTHS if n < max_tokens), max_tokens}:
-        for rows in {1, max(1, min(max_batch_items, max_batch_tokens // length))}:
-            run(blank(rows, length))
+    within = sorted({*(n for n in lengths if n < max_tokens), max_tokens})
+    full = {n: max(1, min(max_batch_items, max_batch_tokens // n)) for n in within}
+    return [(rows, n) for n in within for rows in sorted({1, full[n]})]

@@ -104,8 +104,17 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
-    provider: Literal["auto", "cpu", "cuda"] = Field(
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
         "auto", description="hardware that runs models; auto takes a GPU if there is one"
+    )
+    gpu_memory_mb: int = Field(
+        0, ge=0, le=10**6, description="GPU memory for the calls of a model, MiB; 0 for no limit"
+    )
+    cuda_graphs: bool = Field(
+        False, description="record and replay the kernels of each batch shape; one call at a time"
+    )
+    tensorrt_cache: Path | None = Field(
+        None, description="folder that keeps TensorRT's engines; without it, each start builds them"
     )
     runtime: Literal["onnxruntime", "openvino", "auto"] = Field(
         "onnxruntime",

@@ -38,7 +38,9 @@ ENV PATH=/opt/loyal/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     LOYAL_HOST=0.0.0.0 \
     LOYAL_MODEL_STORE=/models \
-    LOYAL_PROVIDER=cuda
+    LOYAL_PROVIDER=cuda \
+    LOYAL_MAX_BATCH_TOKENS=16384 \
+    LOYAL_MAX_BATCH_ITEMS=64
 # The build ends here if the service does not import, a CUDA library is missing, or torch or a
 # compiler got in.
 RUN mkdir /models \

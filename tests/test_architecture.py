@@ -70,10 +70,10 @@ def test_contract_imports_little(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", APP_FILES, ids=str)
-def test_only_sessions_imports_the_engine(path: Path) -> None:
+def test_only_one_module_imports_onnxruntime(path: Path) -> None:
     top_level = {name.split(".")[0] for name in imported_modules(path)}
 
-    assert "onnxruntime" not in top_level or path == Path("app/sessions.py")
+    assert "onnxruntime" not in top_level or path == Path("app/engine.py")
 
 
 @pytest.mark.parametrize("path", SOURCE_FILES, ids=str)

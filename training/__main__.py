@@ -106,6 +106,13 @@ def _calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _half(options: argparse.Namespace) -> int:
+    from training.half import add_half
+
+    _print({"package": str(add_half(options.package, options.graph))})
+    return 0
+
+
 def _compare(options: argparse.Namespace) -> int:
     from training.compare import compare, newest_packages
     from training.comparison_report import markdown, write_comparison
@@ -224,6 +231,13 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--target", type=_share, required=True, help="label loyalty, 0.99 say")
     calibrate.add_argument("--data-dir", type=Path, help="corpora; default as for run")
     calibrate.set_defaults(command=_calibrate)
+
+    half = commands.add_parser(
+        "half", help="give a registered model a second graph in fp16, for GPUs: its next version"
+    )
+    half.add_argument("package", type=Path, help="model_store/TASK/MODEL/VERSION")
+    half.add_argument("--graph", type=Path, help="fp32 graph of an int8 model, from its run")
+    half.set_defaults(command=_half)
 
     compare = commands.add_parser("compare", help="teachers and students side by side, by task")
     compare.add_argument(

@@ -50,16 +50,20 @@ INT8_TOLERANCE = Tolerance(max_abs=2.5, mean_abs=0.25)
 BF16_TOLERANCE = Tolerance(max_abs=0.5, mean_abs=0.05)
 """An engine may run an fp32 graph in bf16, whose numbers have 8 bits instead of 24."""
 
+FP16_TOLERANCE = Tolerance(max_abs=0.1, mean_abs=0.01)
+"""A GPU runs the graph that has 11 bits."""
+
 _TOLERANCES = {
     "fp32": (FP32_TOLERANCE, Tolerance(max_abs=1e-3, mean_abs=1e-4)),
     "int8": (INT8_TOLERANCE, Tolerance(max_abs=0.1, mean_abs=0.02)),
+    "fp16": (FP16_TOLERANCE, Tolerance(max_abs=5e-3, mean_abs=1e-3)),
     "bf16": (BF16_TOLERANCE, Tolerance(max_abs=0.02, mean_abs=0.004)),
 }
 """Of logits, and of vectors of length 1: numbers of theirs are some 0.05 where there are 400."""
 
 
 def tolerance_of(head: Head, arithmetic: str) -> Tolerance:
-    """The tolerance for the outputs of a head in fp32, int8 or bf16."""
+    """The tolerance for the outputs of a head in fp32, int8, fp16 or bf16."""
     logits, vectors = _TOLERANCES[arithmetic]
     return vectors if isinstance(head, VectorHead) else logits
 

@@ -25,6 +25,8 @@ from app.contract.projection import MAX_FEATURES
 CONTRACT_VERSION = 2
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
+HALF_MODEL = "model.fp16.onnx"
+"""The same model in fp16, for GPUs; a package may have it."""
 TOKENIZER = "tokenizer.json"
 LEXICON = "lexicon.json"
 ENCODER_FILES = {"subword": TOKENIZER, "projection": LEXICON}

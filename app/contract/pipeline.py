@@ -12,7 +12,7 @@ from app.contract.encoded_text import Arrays, EncodedText, Input, Window, Window
 from app.contract.encoding import Encoder, load_encoder
 from app.contract.errors import PackageError
 from app.contract.heads import Head
-from app.contract.manifest import MODEL, Manifest, read_manifest, verify_files
+from app.contract.manifest import HALF_MODEL, MODEL, Manifest, read_manifest, verify_files
 
 Outputs = Mapping[str, NDArray[np.generic]]
 Runner = Callable[[Arrays], Outputs]
@@ -42,6 +42,11 @@ class Package:
     def model_path(self) -> Path:
         """The ONNX graph."""
         return self.path / MODEL
+
+    @property
+    def half_path(self) -> Path | None:
+        """The graph for GPUs, in fp16; None if the package has none."""
+        return self.path / HALF_MODEL if HALF_MODEL in self.manifest.files else None
 
     @property
     def head(self) -> Head:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -253,6 +254,37 @@ def test_missing_store_is_one_clear_line(tmp_path: Path) -> None:
     assert "nowhere is missing; set LOYAL_MODEL_STORE" in line
 
 
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_gpu_without_its_wheel_is_one_clear_line(store: Path, provider: str) -> None:
+    result = command("serve", model_store=store, port=0, provider=provider)
+
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: LOYAL_PROVIDER is {provider}, but this onnxruntime has no CUDA")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "make", "named"),
+    [
+        (["serve", "--port", 0], lambda path: path.mkdir(), "has no package <task>/<model>"),
+        (["serve", "--port", 0], lambda path: path.write_text(""), "is a file, not a folder"),
+        (["check"], lambda path: (path / "cron.d").mkdir(parents=True), "has no package"),
+    ],
+    ids=["nothing mounted", "a file", "another folder"],
+)
+def test_wrong_mount_is_one_clear_line(
+    tmp_path: Path, arguments: list[object], make: Callable[[Path], object], named: str
+) -> None:
+    make(tmp_path / "models")
+
+    result = command(*arguments, model_store=tmp_path / "models")
+
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: model store ")
+    assert named in line
+
+
 def test_missing_key_file_is_one_clear_line(store: Path) -> None:
     result = command("serve", model_store=store, port=0, api_keys_file="nowhere")
 
@@ -287,7 +319,11 @@ def test_missing_engine_is_one_clear_line(store: Path) -> None:
         (["serve"], {"port": "http"}, "LOYAL_PORT: input should be a valid integer"),
         (["serve"], {"port": 70000}, "LOYAL_PORT: input should be less than or equal to 65535"),
         (["serve", "--port", "-1"], {}, "--port: input should be greater than or equal to 0"),
-        (["serve"], {"provider": "tpu"}, "LOYAL_PROVIDER: input should be 'auto', 'cpu' or 'cuda'"),
+        (
+            ["serve"],
+            {"provider": "tpu"},
+            "LOYAL_PROVIDER: input should be 'auto', 'cpu', 'cuda'",
+        ),
         (["check"], {"threads": -1}, "LOYAL_THREADS"),
         (["serve"], {"cors_origins": "shop.example"}, "LOYAL_CORS_ORIGINS"),
         (["serve"], {"cors_origins": "https://*.example"}, "LOYAL_CORS_ORIGINS"),
