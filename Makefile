@@ -49,8 +49,8 @@ load: $(LOAD)/.ready ## Load teacher and students of every task in turn and writ
 results: $(LOAD)/.ready ## Measure all of loadtests/RESULTS.md anew but bench-peers, one after the other; an hour on quiet cores.
 	for target in load bench bench-encode bench-overload bench-long soak bench-startup; do $(MAKE) $$target || exit 1; done
 
-bench: $(LOAD)/.ready ## Time teacher and student in process, without HTTP, and write loadtests/RESULTS.md.
-	$(LOAD)/bin/python -m loadtests.bench_session
+bench: $(LOAD)/.ready ## Time every model of the store in process, without HTTP, and write loadtests/RESULTS.md; 10 s a model.
+	$(LOAD)/bin/python -m loadtests.bench_store
 
 bench-encode: $(LOAD)/.ready ## Time hashed words against subwords and write loadtests/RESULTS.md.
 	$(LOAD)/bin/python -m loadtests.bench_encode

@@ -1,19 +1,24 @@
-"""Command line: `serve` the models of a store, `check` packages, `hash-key` for a key file."""
+"""Command line: `serve` the models of a store, `check` and `bench` packages, `hash-key`."""
 
 import argparse
 import getpass
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from app import keys, logs
 from app.errors import StartupError
 from app.settings import PREFIX, Settings, read_settings
 
 OK, FAILED, USAGE = 0, 1, 2
+
+T = TypeVar("T", int, float)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings({name: getattr(options, name) for name in flags})
         if options.command == "check":
             return _check(settings, options.package)
+        if options.command == "bench":
+            return _bench(settings, options)
         return _print(settings) if options.print_config else _serve(settings)
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,20 +77,47 @@ def _hash_key(name: str, *, is_new: bool) -> int:
 
 def _check(settings: Settings, packages: Sequence[Path]) -> int:
     """Load packages as the service would; one JSON line each."""
+    logs.configure(settings.log_level, sys.stderr)
+    results = [_check_package(path, settings) for path in _packages(settings, packages)]
+    for result in results:
+        print(json.dumps(result))
+    return OK if all(result["ok"] for result in results) else FAILED
+
+
+def _packages(settings: Settings, named: Sequence[Path]) -> list[Path]:
+    """The folders that were named; all of the store if none was."""
     from app.store import scan
     from app.tasks import TASKS
 
-    logs.configure(settings.log_level, sys.stderr)
-    paths = list(packages) or [
+    stored = (
         path
         for shelf in scan(settings.model_store, TASKS)
         for versions in shelf.packages.values()
         for path in versions.values()
-    ]
-    results = [_check_package(path.resolve(), settings) for path in paths]
-    for result in results:
-        print(json.dumps(result))
-    return OK if all(result["ok"] for result in results) else FAILED
+    )
+    return [path.resolve() for path in named or stored]
+
+
+def _bench(settings: Settings, options: argparse.Namespace) -> int:
+    """Time packages; a table, or one JSON line a row."""
+    from app.bench import Plan, bench, engines_here, table
+    from app.contract.errors import PackageError
+
+    logs.configure(settings.log_level, sys.stderr)
+    plan = Plan(tuple(options.batches), tuple(options.lengths), options.seconds)
+    engines = engines_here(options.engines)
+    rows, is_ok = [], True
+    for found in bench(_packages(settings, options.package), settings, plan, engines):
+        if isinstance(found, PackageError):
+            print(f"error: {found}", file=sys.stderr)
+            is_ok = False
+            continue
+        rows += found
+        for row in found if options.json else ():
+            print(json.dumps(asdict(row)), flush=True)
+    if not options.json:
+        print(table(rows))
+    return OK if is_ok else FAILED
 
 
 def _check_package(path: Path, settings: Settings) -> dict[str, object]:
@@ -133,6 +167,31 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m app check model_store/ner/distil-ro/3",
     )
     check.add_argument("package", type=Path, nargs="*", help="folders; all of the store if none")
+    bench = commands.add_parser(
+        "bench",
+        help="time packages without HTTP: latency, throughput and memory by engine and shape",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="example: python -m app bench --batches 1 8 --lengths 32 --seconds 2 --json",
+    )
+    bench.add_argument("package", type=Path, nargs="*", help="folders; all of the store if none")
+    bench.add_argument("--batches", type=_positive(int), nargs="+", default=[1, 8, 32], help="rows")
+    bench.add_argument(
+        "--lengths", type=_positive(int), nargs="+", default=[16, 64, 128], help="tokens of a row"
+    )
+    bench.add_argument(
+        "--seconds",
+        type=_positive(float),
+        default=9.0,
+        help="for each model and engine, but loading",
+    )
+    bench.add_argument(
+        "--engines",
+        nargs="+",
+        choices=["onnxruntime", "openvino", "cuda", "tensorrt"],
+        default=[],
+        help="those that run; if none, all that can be had but tensorrt",
+    )
+    bench.add_argument("--json", action="store_true", help="a JSON object a row, not a table")
     hash_key = commands.add_parser(
         "hash-key",
         help="read a key from standard input and print its line for a key file",
@@ -145,11 +204,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", help=f"address to listen on (default {defaults['host'].default})")
     serve.add_argument("--port", help=f"TCP port (default {defaults['port'].default})")
-    for command in (serve, check):
+    for command in (serve, check, bench):
         command.add_argument(
             "--model-store", help=f"folder (default {defaults['model_store'].default})"
         )
     return parser
+
+
+def _positive(kind: Callable[[str], T]) -> Callable[[str], T]:
+    """A number above 0."""
+
+    def parse(text: str) -> T:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+        return value
+
+    parse.__name__ = kind.__name__  # argparse calls it so
+    return parse
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ LABEL org.opencontainers.image.title="loyal-gpu" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/loyal /opt/loyal
 COPY docker/healthcheck.py /opt/loyal/healthcheck.py
+# The tokens here are those of texts.
+# hadolint ignore=DL3064
 ENV PATH=/opt/loyal/bin:/usr/local/bin:/usr/bin:/bin \
     LD_LIBRARY_PATH=/opt/loyal/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/loyal/lib/python3.11/site-packages/nvidia/cudnn/lib \
     NVIDIA_VISIBLE_DEVICES=all \

@@ -23,7 +23,6 @@ from typing import Any
 
 import uvloop
 
-from loadtests.bench_session import newest
 from loadtests.ceiling import ceiling_per_s
 from loadtests.clients import closed_loop
 from loadtests.connection import post
@@ -130,6 +129,13 @@ def main() -> None:
             sys.exit("\n".join(f"{name}: {fault}" for name, fault in left_out.items()) or 0)
         result = bench(servers, left_out, args)
     print(record("peers", result))
+
+
+def newest(task: Path, name: str) -> Path:
+    """Folder of `<model>` or `<model>:<version>`."""
+    model, _, version = name.partition(":")
+    versions = [path for path in (task / model).iterdir() if path.name.isdigit()]
+    return task / model / (version or max(versions, key=lambda path: int(path.name)).name)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,21 +1,63 @@
 """What the cores can do without a server: processes with one thread each, side by side."""
 
+import json
 import math
 import multiprocessing
 import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
 
-from loadtests.bench_session import Subject
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 BATCH = 32
 MEETING_TIMEOUT_S = 60
 
 barrier: Barrier
 """Of this process and those beside it: none measures before all have warmed up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A package, read with onnxruntime and tokenizers alone; long texts are cut to a window."""
+
+    name: str
+    session: onnxruntime.InferenceSession
+    tokenizer: Tokenizer
+    pad_id: int
+
+    @classmethod
+    def load(cls, package: Path) -> "Subject":
+        manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(
+            package / "model.onnx", options, providers=["CPUExecutionProvider"]
+        )
+        tokenizer = Tokenizer.from_file(str(package / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(manifest["encoder"]["max_tokens"])
+        name = f"{manifest['task']}/{manifest['model']}:{manifest['version']}"
+        return cls(name, session, tokenizer, manifest["encoder"]["pad_id"])
+
+    def run(self, texts: list[str]) -> tuple[int, int]:
+        """Answer one batch; its useful and its padded number of tokens."""
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+        lengths = np.array([len(row) for row in rows])
+        shape = (len(rows), int(lengths.max()))
+        input_ids = np.full(shape, self.pad_id, np.int64)
+        for row, ids in zip(input_ids, rows, strict=True):
+            row[: len(ids)] = ids
+        mask: NDArray[np.int64] = (np.arange(shape[1]) < lengths[:, None]).astype(np.int64)
+        self.session.run(["logits"], {"input_ids": input_ids, "attention_mask": mask})
+        return int(lengths.sum()), input_ids.size
 
 
 def ceiling_per_s(package: Path, texts: Sequence[str], *, processes: int, seconds: float) -> float:

@@ -10,6 +10,13 @@ from loadtests.environment import describe_environment
 HERE = Path(__file__).parent
 
 
+NO_GPU = """## On a GPU
+
+Not measured: nothing here has run on a GPU. What would run there is tested with stand-ins
+(`tests/app/test_engine.py`, `tests/app/test_gpu_session.py`).
+"""
+
+
 def record(name: str, result: dict[str, Any], *, folder: Path = HERE) -> str:
     """Keep what a benchmark measured, with what it was measured on; returns the new report."""
     results = folder / "results"
@@ -31,6 +38,8 @@ def write_report(folder: Path = HERE) -> str:
             parts.append(section(json.loads(path.read_text(encoding="utf-8"))))
         else:
             missing.append(f"`make {target}`")
+    if "CUDAExecutionProvider" not in "".join(parts):
+        parts.append(NO_GPU)
     if missing:
         parts.append(f"## Not measured yet\n\n{', '.join(missing)}.\n")
     text = "\n".join(parts)
@@ -41,7 +50,7 @@ def write_report(folder: Path = HERE) -> str:
 SECTIONS = {
     "load": (sections.load_section, "load"),
     "encode": (sections.encode_section, "bench-encode"),
-    "session": (sections.session_section, "bench"),
+    "bench": (sections.bench_section, "bench"),
     "peers": (sections.peers_section, "bench-peers"),
     "overload": (sections.overload_section, "bench-overload"),
     "long_requests": (sections.long_requests_section, "bench-long"),

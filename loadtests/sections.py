@@ -114,26 +114,28 @@ def encode_section(result: dict[str, Any]) -> str:
     )
 
 
-def session_section(result: dict[str, Any]) -> str:
+def bench_section(result: dict[str, Any]) -> str:
+    columns = [
+        *("model", "engine", "precision", "batch", "tokens", "runs", "p50 ms", "p99 ms"),
+        *("texts/s", "RSS MB", "of the model"),
+    ]
     rows = [
         [
             row["model"],
-            row["batch_size"],
-            *(f"{row[name]:.2f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
-            f"{row['texts_per_s']:.1f}",
-            f"{row['padding_share']:.0%}",
-            spread(row["speed_up"]),
+            f"{row['runtime']}, {row['provider']}",
+            row["precision"],
+            *(row[name] for name in ("batch", "length", "runs")),
+            *(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms")),
+            *(f"{row[name]:.0f}" for name in ("texts_per_s", "rss_mb", "model_mb")),
         ]
         for row in result["rows"]
     ]
-    columns = ["model", "batch", "p50 ms", "p95 ms", "p99 ms", "texts/s", "padding", "speed-up"]
     return "\n".join(
         [
-            "## The graph alone: one ONNX Runtime session in process\n",
-            f"One thread, spinning off, {result['repetitions']} interleaved passes over "
-            f"{result['texts']} texts, tokenization included; latencies are those of a batch. "
-            f"Speed-up over {result['rows'][0]['model']}: median of the passes "
-            "[lowest to highest].\n",
+            "## The graphs alone\n",
+            "`python -m app bench`: one call at a time on one core, tokens made up, "
+            f"{result['seconds']:g} s for each model and engine in a process of its own; RSS is "
+            "that of this process, and by how much the model has grown it.\n",
             table(columns, rows),
             provenance(result["environment"]),
         ]

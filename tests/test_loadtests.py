@@ -4,12 +4,14 @@ import asyncio
 import math
 import random
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.bench import Row
 from loadtests.clients import Load, Sample, arrivals, closed_loop, open_loop
 from loadtests.connection import Malformed, post, take_reply
 from loadtests.contenders import find_contenders
@@ -25,6 +27,7 @@ from loadtests.figures import (
 )
 from loadtests.inputs import draw, inputs_of, v1, v2, words
 from loadtests.replies import fault
+from loadtests.sections import bench_section
 
 TASKS = ("ner", "tagging", "parse", "sentiment", "dialect", "sts", "qa")
 
@@ -282,3 +285,13 @@ def test_answer_is_part_of_its_context() -> None:
 
     assert fault("qa", [asked], [{"answer": "Ion", "start": 0, "end": 3}]) is None
     assert fault("qa", [asked], [{"answer": "Ion", "start": 1, "end": 4}])
+
+
+def test_report_shows_what_bench_prints() -> None:
+    row = Row("ner/a:1", "onnxruntime", "CPU", "int8", 32, 128, 9, 1.5, 2.25, 666.7, 90.0, 10.0)
+    environment = {"cpu": "", "cores": 2, "os": "", "python": "", "packages": {}, "commit": ""}
+    about = environment | {"date": "", "command": ""}
+
+    text = bench_section({"seconds": 4.0, "rows": [asdict(row)], "environment": about})
+
+    assert "| onnxruntime, CPU | int8 | 32 | 128 | 9 | 1.50 | 2.25 | 667 | 90 | 10 |" in text

@@ -269,8 +269,9 @@ def test_gpu_without_its_wheel_is_one_clear_line(store: Path, provider: str) -> 
         (["serve", "--port", 0], lambda path: path.mkdir(), "has no package <task>/<model>"),
         (["serve", "--port", 0], lambda path: path.write_text(""), "is a file, not a folder"),
         (["check"], lambda path: (path / "cron.d").mkdir(parents=True), "has no package"),
+        (["bench"], lambda path: (path / "ner/tiny").mkdir(parents=True), "has no package"),
     ],
-    ids=["nothing mounted", "a file", "another folder"],
+    ids=["nothing mounted", "a file", "another folder", "a model without versions"],
 )
 def test_wrong_mount_is_one_clear_line(
     tmp_path: Path, arguments: list[object], make: Callable[[Path], object], named: str
