@@ -7,7 +7,7 @@ from torch import Tensor
 
 from app.contract.heads import Head
 from training.loop import device
-from training.units import Batch
+from training.units import Batch, decided
 
 Lesson = tuple[dict[str, Tensor], Tensor | None]
 """Decisions at the student's units by output, shape (units, width), rows of NaN where the teacher
@@ -41,7 +41,7 @@ class Lessons:
         texts = [1] * len(chosen)
         parts = {
             output.name: _split(decisions[output.name], batch.words if output.per_token else texts)
-            for output in head.outputs
+            for output in decided(head)
         }
         states = [None] * len(chosen) if hidden is None else _split(hidden, batch.tokens)
         for k, index in enumerate(chosen):

@@ -6,7 +6,7 @@ examples, encoders' recipes) are found from its own folder, models as `from_pret
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -25,6 +25,10 @@ from training.sections import (
     not_empty,
 )
 
+Pairs = Annotated[
+    Literal["together", "apart"],
+    Field(description="apart: a bi-encoder, which reads each text by itself (sts)"),
+]
 INSIDE = ("hidden", "attention", "states")
 """Weights of what is compared inside of the models."""
 
@@ -136,7 +140,7 @@ class TeacherRecipe(Section):
     stride: int = Field(default=32, ge=0, description="tokens shared by neighbouring windows")
     dropout: float = Field(default=0.1, ge=0, lt=1)
     stages: tuple[Stage, ...] = ()
-    pairs: ClassVar[str] = "together"
+    pairs: Pairs = "together"
 
     @property
     def base(self) -> EncoderRecipe:
@@ -227,9 +231,7 @@ class StudentRecipe(Section):
     )
     encoder: EncoderRecipe | None = None
     narrow: NarrowRecipe | None = None
-    pairs: Literal["together", "apart"] = Field(
-        default="together", description="apart: a bi-encoder, each text by itself (sts)"
-    )
+    pairs: Pairs = "together"
     pqrnn: PqrnnRecipe | None = None
     temperature: float = Field(gt=0)
     weights: LossWeights
@@ -253,10 +255,6 @@ class StudentRecipe(Section):
     def _has_no_common_hidden_states(self) -> "StudentRecipe":
         for weights in self.all_weights:
             inside = [name for name in INSIDE if getattr(weights, name)]
-            if inside and self.pairs == "apart":
-                raise ValueError(
-                    f"weights.{inside[0]}: must be 0, as the teachers read pairs together"
-                )
             if inside and self.pqrnn:
                 raise ValueError(
                     f"weights.{inside[0]}: must be 0, as a pqrnn is of another width and depth"

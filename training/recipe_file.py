@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from training.datasets import CORPORA
 from training.encoder_recipe import MADE_BY, EncoderFile, EncoderRecipe
 from training.errors import RecipeError
-from training.recipe import Recipe, TeacherRecipe, TrainingSplit
+from training.recipe import INSIDE, Recipe, StudentRecipe, TeacherRecipe, TrainingSplit
 from training.sections import CorpusSplit, mistakes_of
 from training.yaml_file import read_mapping
 
@@ -77,8 +77,6 @@ def _contradictions(content: dict, path: Path) -> list[str]:
                 f"{teacher.max_tokens}"
             )
     for name, section in students.items():
-        if _mapping(section).get("pairs") == "apart" and content.get("task") != "sts":
-            mistakes.append(f"students.{name}.pairs: only sts has pairs to read apart")
         wanted = section.get("teachers") if isinstance(section, dict) else None
         wanted = wanted if isinstance(wanted, list) else []
         mistakes += [
@@ -88,12 +86,18 @@ def _contradictions(content: dict, path: Path) -> list[str]:
         ]
         if name in only and wanted and wanted[0] in teachers and wanted[0] not in only:
             mistakes.append(f"register_only: {name} needs its first teacher, {wanted[0]}, too")
+        student = _read(StudentRecipe, section, context)
+        if student is not None and student.teachers[0] in teachers:
+            first = _mapping(teachers[student.teachers[0]])
+            mistakes += _pair_mistakes(name, student, first.get("pairs", "together"))
         if content.get("task") in ("sts", "qa") and _mapping(section).get("pqrnn") is not None:
             task = content["task"]
             mistakes.append(f"students.{name}.pqrnn: it reads one text, and {task} has two")
     for name, section in {**teachers, **students}.items():
         part = "teachers" if name in teachers else "students"
         mistakes += _misplaced(content.get("task"), f"{part}.{name}", section)
+        if _mapping(section).get("pairs") == "apart" and content.get("task") != "sts":
+            mistakes.append(f"{part}.{name}.pairs: only sts has pairs to read apart")
         encoder = _read(EncoderRecipe, _mapping(section).get("encoder"), context)
         if encoder is not None:
             mistakes += [
@@ -115,6 +119,21 @@ def _contradictions(content: dict, path: Path) -> list[str]:
                     f"{place}: {split.corpus} does not hold what dev {dev.corpus} holds"
                 )
     return mistakes
+
+
+def _pair_mistakes(name: str, student: StudentRecipe, first: object) -> list[str]:
+    """How a student reads pairs, beside its first teacher, which gives it its outputs."""
+    if student.pairs == "together" and first == "apart":
+        return [f"students.{name}.pairs: must be apart, as {student.teachers[0]} reads pairs so"]
+    inside = {each for weights in student.all_weights for each in INSIDE if getattr(weights, each)}
+    if student.pairs == "apart" and first == "together":
+        return [
+            f"students.{name}.weights.{each}: must be 0, as {student.teachers[0]} reads pairs "
+            "together"
+            for each in INSIDE
+            if each in inside
+        ]
+    return []
 
 
 def _misplaced(task: object, place: str, section: object) -> list[str]:

@@ -51,8 +51,8 @@ from training.reproducibility import commit, fingerprint, hardware, set_seed, ve
 from training.runners import onnx_runner, torch_runner
 from training.speed import measure_speed
 from training.student import start_student
-from training.task_model import TaskModel, new_model, read_head
-from training.teacher import fine_tune, load_tokenizer, save_model
+from training.task_model import TaskModel, read_head
+from training.teacher import fine_tune, load_tokenizer, save_model, start_teacher
 from training.units import UnitSet
 
 logger = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class Road:
                 save_model(ready_model(recipe.model, self.data.head), tokenizer, folder, history)
                 return {"model": str(folder)}
             source = find_encoder(recipe.base, self.work_dir)
-            model = new_model(source, self.data.head, dropout=recipe.dropout, seed=self.recipe.seed)
+            model = start_teacher(recipe, source, self.data.head, seed=self.recipe.seed)
             for i, stage in enumerate(recipe.stages):
                 history += fine_tune(
                     model,

@@ -109,9 +109,9 @@ def narrow_copy(teacher: TaskModel, sizes: NarrowRecipe, *, dropout: float, seed
     return TaskModel(trunk, teacher.head)
 
 
-def reading_apart(student: TaskModel) -> TaskModel:
-    """A bi-encoder on the trunk of a student, whose outputs it does not need."""
-    return TaskModel(student.trunk, VectorHead(width=student.config.hidden_size))
+def reading_apart(model: TaskModel) -> TaskModel:
+    """A bi-encoder on the trunk of a model, whose outputs it does not need."""
+    return TaskModel(model.trunk, VectorHead(width=model.config.hidden_size))
 
 
 def copy_layers(model: Model, layers: Sequence[int]) -> Model:

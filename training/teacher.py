@@ -7,6 +7,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from app.contract.encoding import Encoder
+from app.contract.heads import Head
 from app.contract.manifest import ENCODER_FILES
 from app.contract.tokenization import SubwordTokenizer
 from training import processes
@@ -17,8 +18,9 @@ from training.hub import resolve_model
 from training.loop import LoopSettings, fit
 from training.losses import gold_loss
 from training.pqrnn import Pqrnn
-from training.recipe import Stage
-from training.task_model import TaskModel
+from training.recipe import Stage, TeacherRecipe
+from training.student import reading_apart
+from training.task_model import TaskModel, new_model
 from training.units import UnitSet
 
 EVALUATE_EVERY = 500
@@ -36,6 +38,19 @@ def load_tokenizer(
         pad_id=tokenizer.pad_token_id,
         reads_apart=reads_apart,
     )
+
+
+def start_teacher(recipe: TeacherRecipe, source: str, head: Head, *, seed: int) -> TaskModel:
+    """A teacher before it is fine-tuned.
+
+    Args:
+        recipe: says how it reads pairs.
+        source: its encoder, see training.hub.resolve_model.
+        head: of the task.
+        seed: of the outputs.
+    """
+    model = new_model(source, head, dropout=recipe.dropout, seed=seed)
+    return reading_apart(model) if recipe.pairs == "apart" else model
 
 
 def fine_tune(

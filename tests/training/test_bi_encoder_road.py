@@ -1,4 +1,4 @@
-"""From pairs to a served bi-encoder, taught by a model that reads pairs."""
+"""From pairs to a served bi-encoder, taught by a model that reads pairs together, or apart."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from training.__main__ import main
 pytestmark = pytest.mark.slow
 
 
-def recipe_content(encoder: Path) -> dict:
+def recipe_content(encoder: Path, teacher: dict, hidden: float) -> dict:
     stage = {
         "data": [{"corpus": "ro-sts", "split": "train"}],
         "epochs": 6,
@@ -37,7 +37,7 @@ def recipe_content(encoder: Path) -> dict:
         "data_notes": "Sentences written for the tests.",
         "golden": "golden.txt",
         "dev": {"corpus": "ro-sts", "split": "dev"},
-        "teachers": {"teacher": common | {"max_tokens": 24, "stride": 4}},
+        "teachers": {"teacher": common | {"max_tokens": 24, "stride": 4} | teacher},
         "students": {
             "bi": common
             | {
@@ -45,18 +45,23 @@ def recipe_content(encoder: Path) -> dict:
                 "layers": [1],
                 "pairs": "apart",
                 "temperature": 1.0,
-                "weights": {"soft": 1.0, "hard": 0.5, "hidden": 0.0},
+                "weights": {"soft": 1.0, "hard": 0.5, "hidden": hidden},
             }
         },
         "aliases": {"default": "bi", "teacher": "teacher"},
     }
 
 
-def test_a_bi_encoder_is_trained_measured_and_registered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("teacher", "hidden"), [({}, 0.0), ({"pairs": "apart"}, 1.0)], ids=["together", "apart"]
+)
+def test_a_bi_encoder_is_trained_measured_and_registered(
+    tmp_path: Path, teacher: dict, hidden: float
+) -> None:
     data = write_parallel(tmp_path / "data")
     write_scores(data)
     encoder = write_encoder(tmp_path / "encoder", language=0, width=16, seed=0)
-    recipe = write_recipe(tmp_path, recipe_content(encoder))
+    recipe = write_recipe(tmp_path, recipe_content(encoder, teacher, hidden))
     (tmp_path / "golden.txt").write_text("Ana merge\tDan merge\nIon doarme\tIon doarme\n", "utf-8")
     folders = ("--data-dir", "data", "--work-dir", "runs", "--store", "store")
     options = [word if word.startswith("--") else str(tmp_path / word) for word in folders]

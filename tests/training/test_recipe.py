@@ -237,6 +237,17 @@ def test_what_a_bi_encoder_cannot_do_is_refused(
         load_recipe(write_recipe(tmp_path, content))
 
 
+def test_a_bi_encoder_teaches_bi_encoders_alone(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["teachers"]["teacher-tiny"] |= {"pairs": "apart"}
+
+    with pytest.raises(RecipeError) as refusal:
+        load_recipe(write_recipe(tmp_path, content))
+
+    assert "teachers.teacher-tiny.pairs: only sts has pairs" in str(refusal.value)
+    assert "distil-tiny.pairs: must be apart, as teacher-tiny reads pairs so" in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
