@@ -73,6 +73,8 @@ def load_section(result: dict[str, Any]) -> str:
 
 
 def live_loyalty(row: dict[str, Any]) -> str:
+    if "reason" in row:
+        return str(row["reason"])
     named = {
         "label_ratio": "labels",
         "probability_ratio": "probabilities",

@@ -27,7 +27,7 @@ from loadtests.figures import (
 )
 from loadtests.inputs import draw, inputs_of, v1, v2, words
 from loadtests.replies import fault
-from loadtests.sections import bench_section
+from loadtests.sections import bench_section, live_loyalty
 
 TASKS = ("ner", "tagging", "parse", "sentiment", "dialect", "sts", "qa")
 
@@ -295,3 +295,18 @@ def test_report_shows_what_bench_prints() -> None:
     text = bench_section({"seconds": 4.0, "rows": [asdict(row)], "environment": about})
 
     assert "| onnxruntime, CPU | int8 | 32 | 128 | 9 | 1.50 | 2.25 | 667 | 90 | 10 |" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"n": 61, "label_ratio": 0.953}, "labels 0.953"),
+        ({"n": 40, "regression_mae": 0.0123}, "mean distance 0.012"),
+        (
+            {"n": 0, "reason": "the teacher compared nothing in time"},
+            "the teacher compared nothing",
+        ),
+    ],
+)
+def test_report_shows_loyalty_or_why_there_is_none(row: dict[str, object], shown: str) -> None:
+    assert live_loyalty(row).startswith(shown)
