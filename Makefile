@@ -11,7 +11,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training test-deploy lint format types check load results bench bench-encode bench-peers bench-overload bench-long bench-startup soak dashboard lock audit sbom constraints clean
+.PHONY: help serve test test-serving test-training test-deploy lint format types check load results bench bench-encode bench-peers bench-overload bench-long bench-trunks bench-startup soak dashboard lock audit sbom constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ soak: $(LOAD)/.ready ## Ask all models of the store for 10 minutes and write loa
 
 bench-startup: $(LOAD)/.ready ## Time the start of the service, weigh it, and write loadtests/RESULTS.md; 2 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_startup
+
+bench-trunks: $(LOAD)/.ready ## Weigh and time packages that share a trunk, and write loadtests/RESULTS.md.
+	$(LOAD)/bin/python -m loadtests.bench_trunks
 
 bench-long: $(LOAD)/.ready ## Time short requests beside one of 100,000 characters, and write loadtests/RESULTS.md; 3 minutes.
 	$(LOAD)/bin/python -m loadtests.bench_long_requests

@@ -14,6 +14,7 @@ from typing import Literal
 
 from app.batch_policy import Limits
 from app.batching import Batcher
+from app.contract.encoding import Encoders
 from app.contract.errors import PackageError
 from app.contract.manifest import Manifest, read_manifest
 from app.contract.pipeline import Package
@@ -23,6 +24,7 @@ from app.memory import release_freed_memory
 from app.metrics import Metrics, ModelMetrics
 from app.runtimes import Engine, open_engine
 from app.settings import Settings
+from app.trunks import Trunks
 
 logger = logging.getLogger(__name__)
 
@@ -127,14 +129,25 @@ class Entry:
         return "ready" if self.served else "loading" if self.wish == "load" else "unloaded"
 
 
-def load_package(path: Path, settings: Settings, *, threads: int) -> tuple[Package, Engine]:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What loaded models have in common; each part leaves with the last model that uses it."""
+
+    trunks: Trunks = field(default_factory=Trunks)
+    encoders: Encoders = field(default_factory=weakref.WeakValueDictionary)
+
+
+def load_package(
+    path: Path, settings: Settings, *, threads: int, shared: Shared | None = None
+) -> tuple[Package, Engine]:
     """Verify a package, load its graph, replay its golden examples and warm it up. Blocks.
 
     Raises:
         PackageError: it must not serve, and why.
     """
-    package = Package.load(path)
-    engine = open_engine(package, settings, threads=threads)
+    shared = shared or Shared()
+    package = Package.load(path, encoders=shared.encoders)
+    engine = open_engine(package, settings, trunks=shared.trunks, threads=threads)
     # Builds the table of composing characters, which takes a while and is made on first use.
     package.encoder.encode(["s\u0327"])
     release_freed_memory()
@@ -165,6 +178,7 @@ class Loader:
         self._metrics = metrics
         self._cores = cores
         self._leaving: set[ServedModel] = set()
+        self._shared = Shared()
         metrics.cores.set(cores.count)
         self._limits = Limits(
             max_batch_tokens=settings.max_batch_tokens,
@@ -253,7 +267,11 @@ class Loader:
         entry.fault = None
         try:
             package, engine = await asyncio.to_thread(
-                load_package, entry.path, self._settings, threads=self._cores.count
+                load_package,
+                entry.path,
+                self._settings,
+                threads=self._cores.count,
+                shared=self._shared,
             )
             self._put_into_service(entry, package, engine)
         except PackageError as error:

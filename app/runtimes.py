@@ -19,8 +19,9 @@ from app.engine import CPU, choose_provider
 from app.errors import StartupError
 from app.gpu_session import GpuSession
 from app.openvino_session import OpenVinoSession
-from app.sessions import WARM_UP_LENGTHS, OnnxSession, shapes_of_traffic, warm_up
+from app.sessions import WARM_UP_LENGTHS, shapes_of_traffic, warm_up
 from app.settings import Settings
+from app.trunks import Trunks
 
 logger = logging.getLogger(__name__)
 
@@ -64,28 +65,29 @@ class Engine:
     seconds_per_token: float
 
 
-def open_engine(package: Package, settings: Settings, *, threads: int) -> Engine:
+def open_engine(package: Package, settings: Settings, *, trunks: Trunks, threads: int) -> Engine:
     """Load the graph into the engine that the settings ask for, or into the faster one.
 
     Integer graphs stay on onnxruntime and the CPU: OpenVINO runs them slower than fp32, CUDA has no
-    kernels for most of their nodes.
+    kernels for most of their nodes. So do models on a trunk, whose session is not theirs alone.
 
     Raises:
         PackageError: the model must not serve, and why.
     """
-    is_candidate = settings.runtime != "onnxruntime" and package.manifest.precision == "fp32"
+    is_float = package.manifest.precision == "fp32" and package.trunk_path is None
+    is_candidate = settings.runtime != "onnxruntime" and is_float
     if settings.runtime == "openvino" and is_candidate:
         session = _open_openvino(package, settings, threads=threads)
         return Engine(session, _measure(package, [session], settings)[0])
     provider = choose_provider(settings.provider)
-    if provider != CPU and (package.half_path or package.manifest.precision == "fp32"):
+    if provider != CPU and (package.half_path or is_float):
         gpu = _open_gpu(package, settings, provider=provider)
         return Engine(gpu, _measure(package, [gpu], settings)[0])
     if provider != CPU:
         reason = "its graph is of integers, and the package has none in fp16"
         fields = {"model": package.manifest.name, "reason": reason}
         logger.warning("model_left_on_cpu", extra=fields)
-    onnx = OnnxSession(package.model_path, provider="cpu")
+    onnx = trunks.open(package)
     check_outputs(package.manifest, onnx.widths)
     replay(package, onnx)
     _warm_up(package, onnx, settings)
@@ -131,9 +133,7 @@ def _open_openvino(package: Package, settings: Settings, *, threads: int) -> Ope
     return session
 
 
-def _faster(
-    package: Package, onnx: OnnxSession, rival: OpenVinoSession, settings: Settings
-) -> Engine:
+def _faster(package: Package, onnx: Session, rival: OpenVinoSession, settings: Settings) -> Engine:
     onnx_s, rival_s = _measure(package, [onnx, rival], settings)
     is_faster = rival_s < CLEARLY_FASTER * onnx_s
     fields = {

@@ -1,7 +1,7 @@
 """ONNX sessions: options, inputs, warm-up."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,12 +77,18 @@ class Graph:
     widths: dict[str, int | None]
 
 
-def open_graph(path: Path, providers: Sequence[tuple[str, Mapping[str, str]]]) -> Graph:
+def open_graph(
+    path: Path,
+    providers: Sequence[tuple[str, Mapping[str, str]]],
+    *,
+    known_inputs: Collection[str] = KNOWN_INPUTS,
+) -> Graph:
     """Load a graph.
 
     Args:
         path: of the .onnx file.
         providers: with their options, first choice first.
+        known_inputs: that it may have.
 
     Raises:
         PackageError: not a graph that this service can feed and read, or not with the first choice.
@@ -113,7 +119,7 @@ def open_graph(path: Path, providers: Sequence[tuple[str, Mapping[str, str]]]) -
             f"{path.name}: {wanted} was left out by the engine, whose reason is on standard error"
         )
     inputs = frozenset(node.name for node in session.get_inputs())
-    odd = inputs - KNOWN_INPUTS
+    odd = inputs.difference(known_inputs)
     if odd:
         raise PackageError(f"{path.name} wants inputs that are unknown here: {sorted(odd)}")
     last = {node.name: node.shape[-1] if node.shape else None for node in session.get_outputs()}
@@ -131,18 +137,26 @@ class OnnxSession:
     runtime = "onnxruntime"
     arithmetic: str | None = None
 
-    def __init__(self, path: Path, *, provider: str = "auto") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: str = "auto",
+        known_inputs: Collection[str] = KNOWN_INPUTS,
+    ) -> None:
         """Load a graph.
 
         Args:
             path: of the .onnx file.
             provider: as LOYAL_PROVIDER.
+            known_inputs: that it may have.
 
         Raises:
             PackageError: not a graph that this service can feed and read.
             StartupError: the provider cannot be had.
         """
-        self._graph = open_graph(path, provider_options(choose_provider(provider)))
+        options = provider_options(choose_provider(provider))
+        self._graph = open_graph(path, options, known_inputs=known_inputs)
         self.provider = self._graph.provider
         self.widths = self._graph.widths
 

@@ -56,5 +56,6 @@ SECTIONS = {
     "long_requests": (sections.long_requests_section, "bench-long"),
     "soak": (sections.soak_section, "soak"),
     "startup": (sections.startup_section, "bench-startup"),
+    "trunks": (sections.trunks_section, "bench-trunks"),
 }
 """In the order of RESULTS.md, with the target that measures."""

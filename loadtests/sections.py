@@ -301,6 +301,40 @@ def startup_section(result: dict[str, Any]) -> str:
     )
 
 
+def trunks_section(result: dict[str, Any]) -> str:
+    names = {
+        "one": "one package",
+        "together": "all, on one trunk",
+        "apart": "all, each with a trunk of its own",
+    }
+    memory = [
+        [
+            names[row["way"]],
+            row["packages"],
+            spread({k: v / 1e6 for k, v in row["bytes"].items()}, decimals=1),
+            spread(row["to_one"]),
+        ]
+        for row in result["memory"]
+    ]
+    rows = [
+        [row["model"], *(spread(row[name]) for name in ("together_ms", "apart_ms", "ratio"))]
+        for row in result["rows"]
+    ]
+    return "\n".join(
+        [
+            "## Many tasks on one trunk\n",
+            f"A trunk of {result['trunk_bytes'] / 1e6:.1f} MB on disk. Memory that a process "
+            f"gains by loading, n = {result['n']} processes: median [lowest to highest]. The goal "
+            "for five is 1.5 times one.\n",
+            table(["loaded", "packages", "RSS MB", "times one"], memory),
+            f"CPU time of a text, one thread, {result['rounds']} passes over the golden examples "
+            "in turns: median [lowest to highest]. The goal is a ratio of 1.1.\n",
+            table(["model", "on one trunk, ms", "apart, ms", "ratio"], rows),
+            provenance(result["environment"]),
+        ]
+    )
+
+
 def long_requests_section(result: dict[str, Any]) -> str:
     rows = [
         [

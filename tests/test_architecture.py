@@ -21,6 +21,7 @@ FIRST_PARTY = {
     "app/": ("app",),
     "training/": ("training", "app.contract"),
     "loadtests/bench_encode.py": ("loadtests", "app.contract"),
+    "loadtests/bench_trunks.py": ("loadtests", "app"),
     "loadtests/": ("loadtests",),
 }
 CONTRACT_LIBRARIES = {"numpy", "tokenizers", "pydantic"}

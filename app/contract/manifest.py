@@ -31,6 +31,10 @@ TOKENIZER = "tokenizer.json"
 LEXICON = "lexicon.json"
 ENCODER_FILES = {"subword": TOKENIZER, "projection": LEXICON}
 """What an encoder of each kind reads, beside the manifest."""
+ADAPTERS = "adapters.onnx"
+"""Of a package on a trunk: a graph without inputs that puts the adapters out."""
+TRUNKS = "trunks"
+"""Folder of the store with the trunks that packages share, `<sha256>.onnx`."""
 GOLDEN = "golden.json"
 EVALUATION = "eval.json"
 CARD = "README.md"
@@ -173,6 +177,8 @@ class Manifest(Part):
         quality: headline scores on the development split.
         loyalty: agreement with the teacher on the same split; empty for a teacher.
         calibration: when to ask the teacher instead; None where nobody has fitted it.
+        trunk: sha256 of the trunk that it shares with other packages (app.contract.adapters); None
+            for a model of its own.
         files: sha256 of every other file of the package.
     """
 
@@ -197,6 +203,7 @@ class Manifest(Part):
     quality: dict[str, Score]
     loyalty: dict[str, Score]
     calibration: Calibration | None = None
+    trunk: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     files: dict[str, str]
 
     @property
@@ -312,6 +319,29 @@ def verify_files(package: Path, manifest: Manifest) -> None:
                 f"{manifest.name}: {name} does not match its sha256 in {MANIFEST}; "
                 "the file was changed or only partly copied"
             )
+
+
+def trunk_path(package: Path, manifest: Manifest) -> Path:
+    """Where the trunk that a package names lies in its store."""
+    return package.parents[2] / TRUNKS / f"{manifest.trunk}.onnx"
+
+
+def verify_trunk(package: Path, manifest: Manifest) -> None:
+    """Refuse a package on a trunk that is not the one it was made on.
+
+    Raises:
+        PackageError: the trunk is missing, or another.
+    """
+    path = trunk_path(package, manifest)
+    if ADAPTERS not in manifest.files:
+        raise PackageError(f"{manifest.name}: it names a trunk and has no {ADAPTERS}")
+    if not path.is_file():
+        raise PackageError(f"{manifest.name}: its trunk {TRUNKS}/{path.name} is missing")
+    if sha256(path) != manifest.trunk:
+        raise PackageError(
+            f"{manifest.name}: {TRUNKS}/{path.name} does not match its name, which is its sha256; "
+            "the file was changed or only partly copied"
+        )
 
 
 def write_manifest(package: Path, manifest: Manifest) -> None:

@@ -9,10 +9,19 @@ from numpy.typing import NDArray
 
 from app.contract.decoding import Answer, decode
 from app.contract.encoded_text import Arrays, EncodedText, Input, Window, WindowOutputs
-from app.contract.encoding import Encoder, load_encoder
+from app.contract.encoding import Encoder, Encoders, load_encoder
 from app.contract.errors import PackageError
 from app.contract.heads import Head
-from app.contract.manifest import HALF_MODEL, MODEL, Manifest, read_manifest, verify_files
+from app.contract.manifest import (
+    ADAPTERS,
+    HALF_MODEL,
+    MODEL,
+    Manifest,
+    read_manifest,
+    trunk_path,
+    verify_files,
+    verify_trunk,
+)
 
 Outputs = Mapping[str, NDArray[np.generic]]
 Runner = Callable[[Arrays], Outputs]
@@ -28,25 +37,41 @@ class Package:
     encoder: Encoder
 
     @classmethod
-    def load(cls, path: Path) -> "Package":
-        """Read and verify a package folder.
+    def load(cls, path: Path, *, encoders: Encoders | None = None) -> "Package":
+        """Read and verify a package folder, and the trunk that it names.
+
+        Args:
+            path: of the folder.
+            encoders: those of other packages, to share.
 
         Raises:
-            PackageError: anything in it is missing, changed or inconsistent.
+            PackageError: anything is missing, changed or inconsistent.
         """
         manifest = read_manifest(path)
         verify_files(path, manifest)
-        return cls(path, manifest, load_encoder(path, manifest))
+        if manifest.trunk:
+            verify_trunk(path, manifest)
+        return cls(path, manifest, load_encoder(path, manifest, encoders))
 
     @property
     def model_path(self) -> Path:
-        """The ONNX graph."""
+        """The ONNX graph; of a package on a trunk the part that comes after it."""
         return self.path / MODEL
 
     @property
     def half_path(self) -> Path | None:
         """The graph for GPUs, in fp16; None if the package has none."""
         return self.path / HALF_MODEL if HALF_MODEL in self.manifest.files else None
+
+    @property
+    def trunk_path(self) -> Path | None:
+        """The graph before it, which other packages may share."""
+        return trunk_path(self.path, self.manifest) if self.manifest.trunk else None
+
+    @property
+    def adapters_path(self) -> Path:
+        """What a package on a trunk adds to it."""
+        return self.path / ADAPTERS
 
     @property
     def head(self) -> Head:

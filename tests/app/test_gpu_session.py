@@ -17,6 +17,7 @@ from app.gpu_session import LENGTHS, GpuSession
 from app.runtimes import open_engine
 from app.sessions import OnnxSession
 from app.settings import Settings
+from app.trunks import Trunks
 from tests.tiny_graphs import HEADS
 from tests.tiny_package import GOLDEN_INPUTS, GOLDEN_TEXTS, build, edit_json
 
@@ -103,7 +104,7 @@ def test_fp16_graph_of_a_package_runs_on_the_gpu(store: Path) -> None:
     package = store / "ner/tiny/1"
     add_half(package)
 
-    engine = open_engine(Package.load(package), settings_of(), threads=1)
+    engine = open_engine(Package.load(package), settings_of(), trunks=Trunks(), threads=1)
 
     assert engine.session.arithmetic == "fp16"
 
@@ -114,13 +115,15 @@ def test_fp16_graph_that_answers_otherwise_is_out_of_service(store: Path) -> Non
     add_half(package, weight=1.1)
 
     with pytest.raises(PackageError, match=r"logits differ by 0\.79"):
-        open_engine(Package.load(package), settings_of(), threads=1)
+        open_engine(Package.load(package), settings_of(), trunks=Trunks(), threads=1)
 
 
 def test_fp16_graph_changes_nothing_on_a_cpu(store: Path) -> None:
     add_half(store / "ner/tiny/1", weight=2)
 
-    engine = open_engine(Package.load(store / "ner/tiny/1"), settings_of(), threads=1)
+    engine = open_engine(
+        Package.load(store / "ner/tiny/1"), settings_of(), trunks=Trunks(), threads=1
+    )
 
     assert (engine.session.provider, engine.session.arithmetic) == (CPU, None)
 
@@ -129,7 +132,9 @@ def test_fp16_graph_changes_nothing_on_a_cpu(store: Path) -> None:
 def test_integer_graph_stays_on_the_cpu(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     edit_json(store / "ner/tiny/1" / MANIFEST, precision="int8", weights="int8")
 
-    engine = open_engine(Package.load(store / "ner/tiny/1"), settings_of(), threads=1)
+    engine = open_engine(
+        Package.load(store / "ner/tiny/1"), settings_of(), trunks=Trunks(), threads=1
+    )
 
     assert engine.session.provider == CPU
     assert "model_left_on_cpu" in caplog.messages

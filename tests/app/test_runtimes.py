@@ -17,6 +17,7 @@ from app.main import create_service
 from app.openvino_session import OpenVinoSession
 from app.runtimes import measure, open_engine
 from app.settings import Settings
+from app.trunks import Trunks
 from tests.app.harness import serving
 from tests.tiny_package import GOLDEN_TEXTS, build, edit_json, reseal
 
@@ -72,7 +73,7 @@ class TestOpenVino:
         edit_json(store / "ner/tiny/1" / MANIFEST, precision="int8", weights="int8")
         package = Package.load(store / "ner/tiny/1")
 
-        engine = open_engine(package, settings_of(store, "openvino"), threads=1)
+        engine = open_engine(package, settings_of(store, "openvino"), trunks=Trunks(), threads=1)
 
         assert engine.session.runtime == "onnxruntime"
 
@@ -82,7 +83,7 @@ class TestOpenVino:
         caplog.set_level("INFO")
         package = Package.load(store / "ner/tiny/1")
 
-        engine = open_engine(package, settings_of(store, "auto"), threads=1)
+        engine = open_engine(package, settings_of(store, "auto"), trunks=Trunks(), threads=1)
 
         [line] = [vars(r) for r in caplog.records if r.getMessage() == "runtime_chosen"]
         ratio = line["openvino_us_per_token"] / line["onnxruntime_us_per_token"]
@@ -96,7 +97,7 @@ class TestOpenVino:
         add_a_node_that_only_onnxruntime_knows(store / "ner/tiny/1")
         package = Package.load(store / "ner/tiny/1")
 
-        engine = open_engine(package, settings_of(store, "auto"), threads=1)
+        engine = open_engine(package, settings_of(store, "auto"), trunks=Trunks(), threads=1)
 
         assert engine.session.runtime == "onnxruntime"
         [line] = [vars(r) for r in caplog.records if r.getMessage() == "openvino_left_out"]
@@ -126,7 +127,7 @@ class TestWithoutOpenVino:
     def test_auto_runs_on_onnxruntime(self, store: Path) -> None:
         package = Package.load(store / "ner/tiny/1")
 
-        engine = open_engine(package, settings_of(store, "auto"), threads=1)
+        engine = open_engine(package, settings_of(store, "auto"), trunks=Trunks(), threads=1)
 
         assert engine.session.runtime == "onnxruntime"
 

@@ -8,7 +8,7 @@ import pytest
 from app.contract.golden import read_golden, replay
 from app.contract.manifest import CARD, EVALUATION
 from app.contract.pipeline import Package, predict_outputs
-from app.sessions import OnnxSession
+from app.trunks import Trunks
 
 STORE = Path(__file__).parents[2] / "model_store"
 PACKAGES = sorted(path.parent for path in STORE.glob("*/*/*/manifest.json"))
@@ -29,7 +29,7 @@ def test_the_store_is_not_empty() -> None:
 
 
 def test_a_package_replays_its_golden_examples(package: Package) -> None:
-    replay(package, OnnxSession(package.model_path, provider="cpu"))
+    replay(package, Trunks().open(package))
 
 
 def test_a_package_has_card_and_evaluation_with_intervals(package: Package) -> None:
@@ -41,7 +41,7 @@ def test_a_package_has_card_and_evaluation_with_intervals(package: Package) -> N
 
 
 def test_batched_answers_stay_within_a_bound_of_single_ones(package: Package) -> None:
-    session = OnnxSession(package.model_path, provider="cpu")
+    session = Trunks().open(package)
     inputs = [example.contract_input for example in read_golden(package.path).examples]
 
     together = predict_outputs(package.encoder, package.head, session, inputs)
