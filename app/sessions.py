@@ -82,6 +82,7 @@ def open_graph(
     providers: Sequence[tuple[str, Mapping[str, str]]],
     *,
     known_inputs: Collection[str] = KNOWN_INPUTS,
+    plan_memory: bool = True,
 ) -> Graph:
     """Load a graph.
 
@@ -89,6 +90,7 @@ def open_graph(
         path: of the .onnx file.
         providers: with their options, first choice first.
         known_inputs: that it may have.
+        plan_memory: whether to keep a plan for each shape of batch, one block of the arena each.
 
     Raises:
         PackageError: not a graph that this service can feed and read, or not with the first choice.
@@ -103,6 +105,7 @@ def open_graph(
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.log_severity_level = 3
+    options.enable_mem_pattern = plan_memory
     share_memory()
     try:
         session = onnxruntime.InferenceSession(
@@ -143,6 +146,7 @@ class OnnxSession:
         *,
         provider: str = "auto",
         known_inputs: Collection[str] = KNOWN_INPUTS,
+        plan_memory: bool = True,
     ) -> None:
         """Load a graph.
 
@@ -150,13 +154,14 @@ class OnnxSession:
             path: of the .onnx file.
             provider: as LOYAL_PROVIDER.
             known_inputs: that it may have.
+            plan_memory: see `open_graph`.
 
         Raises:
             PackageError: not a graph that this service can feed and read.
             StartupError: the provider cannot be had.
         """
         options = provider_options(choose_provider(provider))
-        self._graph = open_graph(path, options, known_inputs=known_inputs)
+        self._graph = open_graph(path, options, known_inputs=known_inputs, plan_memory=plan_memory)
         self.provider = self._graph.provider
         self.widths = self._graph.widths
 

@@ -39,7 +39,10 @@ class Trunks:
             trunk = self._open.get(package.trunk_path.stem)
             if trunk is None:
                 inputs = KNOWN_INPUTS | adapters.keys()
-                trunk = OnnxSession(package.trunk_path, provider="cpu", known_inputs=inputs)
+                # It meets the shapes of all its tasks, and plans for each leave holes in the arena.
+                trunk = OnnxSession(
+                    package.trunk_path, provider="cpu", known_inputs=inputs, plan_memory=False
+                )
                 self._open[package.trunk_path.stem] = trunk
         inputs = frozenset({HIDDEN, "attention_mask"})
         head = OnnxSession(package.model_path, provider="cpu", known_inputs=inputs)

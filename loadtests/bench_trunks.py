@@ -7,6 +7,7 @@ results/trunks.json and RESULTS.md.
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -34,8 +35,12 @@ def main() -> None:
         print(weigh(args.packages, way=args.weigh))
         return
     packages = args.packages or default_packages(args.model_store)
-    memory = {way: [weighed(packages, way) for _ in range(args.runs)] for way in WAYS}
-    ones = sorted(memory["one"])[args.runs // 2]
+    alone = {path: [weighed([path], "one") for _ in range(args.runs)] for path in packages}
+    heaviest = max(alone.values(), key=statistics.median)
+    memory = {"one": heaviest} | {
+        way: [weighed(packages, way) for _ in range(args.runs)] for way in WAYS[1:]
+    }
+    one = statistics.median(heaviest)
     result = {
         "n": args.runs,
         "rounds": args.rounds,
@@ -45,7 +50,7 @@ def main() -> None:
                 "way": way,
                 "packages": 1 if way == "one" else len(packages),
                 "bytes": spread(found),
-                "to_one": spread([each / ones for each in found]),
+                "to_one": spread([each / one for each in found]),
             }
             for way, found in memory.items()
         ],

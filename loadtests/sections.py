@@ -303,7 +303,7 @@ def startup_section(result: dict[str, Any]) -> str:
 
 def trunks_section(result: dict[str, Any]) -> str:
     names = {
-        "one": "one package",
+        "one": "the one that takes most",
         "together": "all, on one trunk",
         "apart": "all, each with a trunk of its own",
     }

@@ -6,7 +6,13 @@ import yaml
 
 from app.contract.heads import label_names
 from app.contract.manifest import Calibration, Manifest, Score
-from training.encoder_recipe import DistilRecipe, EncoderFile, PretrainRecipe, SentenceRecipe
+from training.encoder_recipe import (
+    EncoderFile,
+    EncoderSection,
+    MiniAlbertRecipe,
+    PretrainRecipe,
+    SentenceRecipe,
+)
 from training.evaluate import Record
 from training.hub import published_name
 
@@ -162,7 +168,7 @@ def encoder_card(recipe: EncoderFile, last: dict[str, float]) -> str:
     """
     header = {
         "license": recipe.licence,
-        "pipeline_tag": "sentence-similarity" if recipe.sentences else "fill-mask",
+        "pipeline_tag": _pipeline(recipe.section),
         "library_name": "transformers",
         "base_model": published_name(recipe.base),
     }
@@ -179,7 +185,13 @@ def encoder_card(recipe: EncoderFile, last: dict[str, float]) -> str:
     )
 
 
-def _origin(section: PretrainRecipe | DistilRecipe | SentenceRecipe) -> str:
+def _pipeline(section: EncoderSection) -> str:
+    if isinstance(section, MiniAlbertRecipe):
+        return "feature-extraction"
+    return "sentence-similarity" if isinstance(section, SentenceRecipe) else "fill-mask"
+
+
+def _origin(section: EncoderSection) -> str:
     if isinstance(section, PretrainRecipe):
         case = "lower-cased" if section.lowercase else "cased"
         size = f"{section.vocabulary_size:,} subwords, {case}"
@@ -196,15 +208,20 @@ def _origin(section: PretrainRecipe | DistilRecipe | SentenceRecipe) -> str:
             "vector. For fine-tuning; it predicts no words"
         )
     layers = ", ".join(str(layer) for layer in section.layers)
+    if isinstance(section, MiniAlbertRecipe):
+        return (
+            f"A MiniALBERT (training/minialbert.py): one layer, applied {len(section.layers)} "
+            f"times, taught on {section.tokens:,} tokens by layers {layers} of {names[0]}; "
+            f"embeddings {section.embedding_size} wide, adapters {section.adapter_size}. For "
+            "fine-tuning; it predicts no words"
+        )
     return (
         f"Distilled from {' and '.join(names)} on {section.tokens:,} tokens; vocabulary and layers "
         f"{layers} of {names[0]} to start from"
     )
 
 
-def _reached(
-    section: PretrainRecipe | DistilRecipe | SentenceRecipe, last: dict[str, float]
-) -> str:
+def _reached(section: EncoderSection, last: dict[str, float]) -> str:
     if isinstance(section, SentenceRecipe):
         dev, scored = section.dev, section.scored_dev
         return (
@@ -212,6 +229,12 @@ def _reached(
             f"{last['dev_cosine']:.3f}; Pearson's correlation of cosines with the scores of "
             f"{scored.corpus} {scored.split}, which it has not seen: {last['dev_pearson']:.3f}."
         )
+    if isinstance(section, MiniAlbertRecipe):
+        last_layer = f"dev hidden {len(section.layers) - 1}"
+        if last_layer not in last:
+            return f"Loss on the development text: {last['dev_loss']:.3f}."
+        cosine = 1 - last[last_layer] / section.weights.hidden
+        return f"Mean cosine to its teacher's last of these on the development text: {cosine:.3f}."
     text = f"Development perplexity {last['dev_perplexity']:.1f} over masked words"
     if "teacher_perplexity" in last:
         text += f", where its first teacher has {last['teacher_perplexity']:.1f}"

@@ -9,8 +9,14 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from app.contract.manifest import CARD
 from training import processes
 from training.card import encoder_card
-from training.encoder_recipe import DistilRecipe, EncoderFile, EncoderRecipe, PretrainRecipe
-from training.encoder_training import distil, pretrain_encoder
+from training.encoder_recipe import (
+    DistilRecipe,
+    EncoderFile,
+    EncoderRecipe,
+    MiniAlbertRecipe,
+    PretrainRecipe,
+)
+from training.encoder_training import distil, pretrain_encoder, recurse
 from training.errors import StepError
 from training.files import write_text
 from training.reproducibility import commit, fingerprint
@@ -90,6 +96,8 @@ def train_encoder(recipe: EncoderFile, *, data_dir: Path, work_dir: Path) -> Pat
             pretrain_encoder(section, data_dir=data_dir, output=folder, seed=recipe.seed)
         elif isinstance(section, DistilRecipe):
             distil(section, sources, data_dir=data_dir, output=folder, seed=recipe.seed)
+        elif isinstance(section, MiniAlbertRecipe):
+            recurse(section, *sources, data_dir=data_dir, output=folder, seed=recipe.seed)
         else:
             teach_sentences(section, *sources, data_dir=data_dir, output=folder, seed=recipe.seed)
         if processes.is_main():
@@ -108,7 +116,7 @@ def publish_encoder(recipe: EncoderFile, work_dir: Path) -> Path:
     folder = encoder_folder(recipe, work_dir)
     target = PUBLISHED / recipe.name
     shutil.rmtree(target, ignore_errors=True)
-    masked_lm = recipe.sentences is None
+    masked_lm = recipe.section in (recipe.pretrain, recipe.distil)
     model = AutoModelForMaskedLM.from_pretrained(folder) if masked_lm else load_trunk(str(folder))
     model.half().save_pretrained(target)
     AutoTokenizer.from_pretrained(folder).save_pretrained(target)

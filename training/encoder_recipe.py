@@ -1,4 +1,4 @@
-"""Recipes of encoders: pre-trained on masked words, distilled, or taught to read sentences."""
+"""Recipes of encoders: masked words, distillation in two ways, sentence vectors."""
 
 from pathlib import Path
 from typing import Annotated
@@ -94,6 +94,39 @@ class DistilRecipe(MaskedLmRecipe):
         return self.teachers
 
 
+class LayerWeights(Section):
+    """Weights of the terms of layer-to-layer distillation, those of the paper by default."""
+
+    masked_lm: float = Field(default=1.0, ge=0, description="cross-entropy of the masked tokens")
+    soft: float = Field(default=5.0, ge=0, description="KL from the teacher's predictions of them")
+    attention: float = Field(default=3.0, ge=0, description="KL from its attention, row by row")
+    hidden: float = Field(default=3.0, ge=0, description="1 - cosine of hidden states, by layer")
+    embeddings: float = Field(default=0.0, ge=0, description="1 - cosine of the embeddings")
+
+    @property
+    def predict(self) -> bool:
+        """Whether words are hidden and predicted."""
+        return bool(self.masked_lm or self.soft)
+
+
+class MiniAlbertRecipe(MaskedLmRecipe):
+    """One layer, applied several times, taught layer by layer (training.layer_distillation)."""
+
+    encoder: "EncoderRecipe" = Field(
+        description="the teacher, whose vocabulary and width the student has"
+    )
+    layers: Layers = Field(description="layer of the teacher that each recursion learns from")
+    embedding_size: int = Field(default=128, ge=8)
+    adapter_size: int = Field(default=24, ge=1, description="width of the bottlenecks")
+    temperature: float = Field(default=1.0, gt=0)
+    weights: LayerWeights = LayerWeights()
+
+    @property
+    def parents(self) -> tuple["EncoderRecipe", ...]:
+        """Encoders that it is made from."""
+        return (self.encoder,)
+
+
 def _holds(kind: type[Example]) -> AfterValidator:
     def check(split: CorpusSplit) -> CorpusSplit:
         if CORPORA[split.corpus].kind is not kind:
@@ -148,6 +181,9 @@ class SentenceRecipe(Section):
         return (self.encoder,)
 
 
+EncoderSection = PretrainRecipe | DistilRecipe | SentenceRecipe | MiniAlbertRecipe
+
+
 class EncoderFile(Section):
     """A recipe of its own: an encoder made here, for whatever tasks."""
 
@@ -158,20 +194,21 @@ class EncoderFile(Section):
     pretrain: PretrainRecipe | None = None
     distil: DistilRecipe | None = None
     sentences: SentenceRecipe | None = None
+    minialbert: MiniAlbertRecipe | None = None
 
     @model_validator(mode="after")
-    def _one_of_three(self) -> "EncoderFile":
+    def _one_start(self) -> "EncoderFile":
         if len(self._sections) != 1:
             raise ValueError(f"give one of {', '.join(sorted(MADE_BY))}")
         return self
 
     @property
-    def _sections(self) -> list[PretrainRecipe | DistilRecipe | SentenceRecipe]:
-        given = (self.pretrain, self.distil, self.sentences)
+    def _sections(self) -> "list[EncoderSection]":
+        given = (self.pretrain, self.distil, self.sentences, self.minialbert)
         return [section for section in given if section is not None]
 
     @property
-    def section(self) -> PretrainRecipe | DistilRecipe | SentenceRecipe:
+    def section(self) -> "EncoderSection":
         """How it is made."""
         return self._sections[0]
 
@@ -187,7 +224,7 @@ class EncoderFile(Section):
         return (*self.section.corpora, *before)
 
 
-MADE_BY = frozenset({"pretrain", "distil", "sentences"})
+MADE_BY = frozenset({"pretrain", "distil", "sentences", "minialbert"})
 """Sections of which an encoder's recipe has one."""
 
 
@@ -228,6 +265,11 @@ class EncoderRecipe(Section):
         if (self.source is None) is (self.recipe is None):
             raise ValueError("give either source or recipe")
         return self
+
+    @property
+    def is_recursive(self) -> bool:
+        """Whether its recipe makes a MiniALBERT; of a source nobody knows before it is read."""
+        return self.recipe is not None and self.recipe.minialbert is not None
 
     @property
     def base(self) -> str:

@@ -6,15 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from training import processes
-from training.encoder_recipe import DistilRecipe, MaskedLmRecipe, PretrainRecipe
+from training.encoder_recipe import (
+    DistilRecipe,
+    MaskedLmRecipe,
+    MiniAlbertRecipe,
+    PretrainRecipe,
+)
+from training.errors import StepError
 from training.general_distillation import Teacher, distil_encoder, load_teacher
 from training.hub import resolve_model
+from training.layer_distillation import distil_layers
 from training.loop import LoopSettings
 from training.masked_lm import pack_blocks, pretrain
+from training.minialbert import start_from
 from training.reproducibility import ROOT
 from training.student import copy_layers
 from training.text_mix import read_mix
@@ -23,6 +32,8 @@ from training.word_blocks import WordBlocks, pack_words
 
 logger = logging.getLogger(__name__)
 DEV_BLOCKS = 1024  # enough for a perplexity that repeats to within 1 %
+START_BLOCKS = 256
+"""Of the text, to fit a student's first weights to."""
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -109,6 +120,56 @@ def distil(
     if processes.is_main():
         student.save_pretrained(output)
         tokenizers[0].save_pretrained(output)
+
+
+def recurse(
+    recipe: MiniAlbertRecipe, source: str, *, data_dir: Path, output: Path, seed: int
+) -> None:
+    """Distil a MiniALBERT from the encoder in `source`; see `pretrain_encoder`.
+
+    Its masked-LM head is dropped in the end.
+
+    Raises:
+        StepError: a teacher that cannot teach, or a layer that it does not have.
+    """
+    teacher = load_teacher(source, predicts=recipe.weights.predict)
+    depth = teacher.config.num_hidden_layers
+    if max(recipe.layers) >= depth:
+        raise StepError(f"layers {list(recipe.layers)}: the teacher has layers 0 to {depth - 1}")
+    width = teacher.config.hidden_size
+    if recipe.embedding_size > width:
+        raise StepError(f"embedding_size {recipe.embedding_size}: the teacher is {width} wide")
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model(source))
+
+    def pack(texts: Iterable[str]) -> Arrays:
+        (words,) = pack_words(texts, [tokenizer], block_length=recipe.block_length)
+        return {"_ids": words.ids, "_words": words.words}
+
+    with processes.main_first():
+        stored = _packed(recipe, pack, data_dir, output)
+    train, dev = (WordBlocks(stored[f"{p}_ids"], stored[f"{p}_words"]) for p in ("train", "dev"))
+    torch.manual_seed(seed)
+    student = start_from(
+        teacher,
+        layers=recipe.layers,
+        embedding_size=recipe.embedding_size,
+        adapter_size=recipe.adapter_size,
+        input_ids=torch.from_numpy(train.ids[:START_BLOCKS].astype(np.int64)),
+    )
+    distil_layers(
+        student,
+        teacher,
+        tokenizer,
+        train=train,
+        dev=dev.rows(slice(DEV_BLOCKS)),
+        recipe=recipe,
+        settings=_settings(recipe),
+        seed=seed,
+        checkpoint=output / "checkpoint.pt",
+    )
+    if processes.is_main():
+        student.base_model.save_pretrained(output)
+        tokenizer.save_pretrained(output)
 
 
 def _settings(recipe: MaskedLmRecipe) -> LoopSettings:

@@ -48,11 +48,11 @@ from training.datasets.examples import (
     TaggedSentence,
     Utterance,
 )
-from training.gold_spans import gold_spans
+from training.gold_spans import gold_spans, looked_for
 from training.loyalty import label_loyalty, probability_loyalty, regression_loyalty
 from training.metrics import Span, accuracy, macro_f1, mean_score, pearson, spearman, strict_f1
 from training.parse_scores import parse_scores, slot_scores
-from training.runners import onnx_runner
+from training.runners import package_runner
 from training.scores import groups_of
 
 Record = dict[str, Any]
@@ -74,7 +74,7 @@ class Engine:
 
 def engine_of(package: Package) -> Engine:
     """A registered model, on the CPU."""
-    return Engine(package.encoder, onnx_runner(package.model_path), package.head)
+    return Engine(package.encoder, package_runner(package), package.head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,8 @@ def quality(found: Predictions, examples: Sequence[Example]) -> dict[str, Score]
                 for s, spans in zip(sentences, gold, strict=True)
             ]
             return {
-                "strict_f1": strict_f1(found.spans, gold),
-                "strict_f1_running_text": strict_f1(found.raw_spans, placed),
+                "strict_f1": strict_f1(looked_for(found.spans, sentences), gold),
+                "strict_f1_running_text": strict_f1(looked_for(found.raw_spans, sentences), placed),
             }
         case TagHead():
             sentences = [e for e in examples if isinstance(e, TaggedSentence)]

@@ -13,23 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerFast
 from transformers.modeling_utils import PreTrainedModel
 
-from training.batches import BatchPlan
 from training.encoder_recipe import DistilRecipe
 from training.errors import StepError
 from training.hub import resolve_model
 from training.loop import LoopSettings, autocast, device, fit
 from training.losses import hidden_cosine, soft_cross_entropy
-from training.masked_lm import NOT_MASKED, MaskedBatch
+from training.masked_lm import NOT_MASKED
+from training.masked_text import MaskedText, Reading, cut_readings
 from training.shared_words import SharedWords
-from training.word_blocks import WordBlocks, WordMasker
+from training.word_blocks import WordBlocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +65,18 @@ class Teacher:
         return cls(model, shared, projection)
 
 
-def load_teacher(source: str) -> PreTrainedModel:
-    """A masked-LM model to learn from, frozen.
+def load_teacher(source: str, *, predicts: bool = True) -> PreTrainedModel:
+    """A BERT to learn from, frozen.
+
+    Args:
+        source: see training.hub.resolve_model.
+        predicts: whether it is to have its masked-LM head.
 
     Raises:
-        StepError: no BERT, or one without a masked-LM head.
+        StepError: no BERT, or one without the head that is needed.
     """
-    model, found = AutoModelForMaskedLM.from_pretrained(
+    auto = AutoModelForMaskedLM if predicts else AutoModel
+    model, found = auto.from_pretrained(
         resolve_model(source), attn_implementation="eager", output_loading_info=True
     )
     if model.config.model_type != "bert":
@@ -84,57 +87,6 @@ def load_teacher(source: str) -> PreTrainedModel:
             "saved with the one it was pre-trained with"
         )
     return model.requires_grad_(False).eval()
-
-
-class Reading:
-    """A masked batch of blocks under one vocabulary; positions count through all its tokens."""
-
-    def __init__(self, blocks: WordBlocks, masked: MaskedBatch, *, pad_id: int) -> None:
-        """Find the words in it."""
-        self._masked_blocks = blocks, masked, pad_id
-        self.input_ids = _tensor(masked.input_ids)
-        self.attention_mask = _tensor((blocks.ids != pad_id).astype(np.int64))
-        self.labels = _tensor(masked.labels).flatten()
-        self._original = blocks.ids.ravel()
-        rows, length = blocks.words.shape
-        words = np.where(blocks.words < 0, -1, blocks.words + length * np.arange(rows)[:, None])
-        self._at = np.flatnonzero(words.ravel() >= 0)
-        _, first, self._owner, self._counts = np.unique(
-            words.ravel()[self._at], return_index=True, return_inverse=True, return_counts=True
-        )
-        self._first = self._at[first]
-
-    def cut(self, parts: int) -> list[tuple["Reading", float]]:
-        """Every n-th block to the same part, with its share of the batch."""
-        blocks, masked, pad_id = self._masked_blocks
-        return [
-            (Reading(blocks.rows(slice(i, None, parts)), part, pad_id=pad_id), share)
-            for i, (part, share) in enumerate(masked.cut(parts))
-        ]
-
-    def hidden(self, model: PreTrainedModel) -> Tensor:
-        """Last hidden states, float32, shape (positions, width)."""
-        states = model.base_model(self.input_ids, attention_mask=self.attention_mask)[0]
-        return states.flatten(0, 1).float()
-
-    def predicted(self, *, restrict_to_masked: bool) -> Tensor:
-        """Positions at which tokens are predicted: the masked or all real ones."""
-        if restrict_to_masked:
-            return torch.nonzero(self.labels != NOT_MASKED).squeeze(1)
-        return torch.nonzero(self.attention_mask.flatten()).squeeze(1)
-
-    def word_means(self, hidden: Tensor) -> Tensor:
-        """Mean of each word's tokens, shape (words, width); the words are those of all readings."""
-        owner, at = _tensor(self._owner), _tensor(self._at)
-        sums = hidden.new_zeros(len(self._counts), hidden.shape[1]).index_add(0, owner, hidden[at])
-        return sums / _tensor(self._counts).unsqueeze(1)
-
-    def shared_positions(self, other: "Reading", shared: SharedWords) -> tuple[Tensor, Tensor]:
-        """Where words stand that are one token here and, with the same meaning, there."""
-        ours = shared.student_words[self._original[self._first]]
-        theirs = shared.teacher_words[other._original[other._first]]
-        alike = (self._counts == 1) & (other._counts == 1) & (ours >= 0) & (ours == theirs)
-        return _tensor(self._first[alike]), _tensor(other._first[alike])
 
 
 def lesson(
@@ -156,7 +108,7 @@ def lesson(
     at = ours.predicted(restrict_to_masked=recipe.restrict_to_masked)
     hidden = ours.hidden(student)
     logits = student.cls(hidden[at]).float()
-    parts = {"masked_lm": weights.masked_lm * _cross_entropy(logits, ours.labels[at])}
+    parts = {"masked_lm": weights.masked_lm * cross_entropy(logits, ours.labels[at])}
     for number, (teacher, theirs) in enumerate(zip(teachers, readings, strict=True), start=1):
         with torch.no_grad():
             taught = theirs.hidden(teacher.model)
@@ -168,14 +120,14 @@ def lesson(
             cosine = hidden_cosine(mine[real], taught[real])
         parts[f"hidden {number}"] = weights.hidden / len(teachers) * cosine
         if teacher.shared is None:
-            said, target = logits, _predict(teacher.model, taught[at])
+            said, target = logits, predict(teacher.model, taught[at])
         else:
             here, there = ours.shared_positions(theirs, teacher.shared)
             row = torch.full_like(ours.labels, -1)
             row[at] = torch.arange(len(at), device=at.device)
             known = row[here] >= 0
             said = teacher.shared.student_logits(logits[row[here[known]]], temperature=temperature)
-            target = teacher.shared.teacher_logits(_predict(teacher.model, taught[there[known]]))
+            target = teacher.shared.teacher_logits(predict(teacher.model, taught[there[known]]))
         if len(said):
             probabilities = torch.softmax(target / temperature, dim=-1)
             soft = soft_cross_entropy(said, probabilities, temperature=temperature)
@@ -215,35 +167,16 @@ def distil_encoder(
         The history, with `dev_loss` (nats per masked token) and `dev_perplexity`, whose masks are
         the same at every evaluation, and the first teacher's perplexity under these masks.
     """
-    size = recipe.batch_size
-    if len(train[0]) < size or not len(dev[0]) or not settings.total_steps:
-        raise StepError(
-            f"too little text: {len(train[0])} training and {len(dev[0])} development blocks for "
-            f"batches of {size} and {settings.total_steps} steps"
-        )
-    masker = WordMasker(tokenizers, share=recipe.mask_share)
-    pad_ids = [tokenizer.pad_token_id for tokenizer in tokenizers]
-    plan = BatchPlan([recipe.block_length] * len(train[0]), batch_size=size, seed=seed)
-
-    def readings(
-        blocks: Sequence[WordBlocks], chosen: Sequence[int] | slice, random: np.random.Generator
-    ) -> list[Reading]:
-        rows = [each.rows(chosen) for each in blocks]
-        masked = masker.mask(rows, random)
-        return [
-            Reading(each, hidden, pad_id=pad_id)
-            for each, hidden, pad_id in zip(rows, masked, pad_ids, strict=True)
-        ]
+    text = MaskedText(tokenizers, train, dev, recipe, recipe.mask_share, seed)
+    text.check(settings.total_steps)
 
     def perplexity(model: PreTrainedModel) -> dict[str, float]:
-        random = np.random.default_rng(seed)
         losses, counts = [], []
-        for start in range(0, len(dev[0]), size):
-            reading = readings(dev, slice(start, start + size), random)[0]
+        for reading, *_ in text.dev_batches():
             at = reading.predicted(restrict_to_masked=True)
-            logits = _predict(model, reading.hidden(model)[at])
+            logits = predict(model, reading.hidden(model)[at])
             counts.append(len(at))
-            losses.append(_cross_entropy(logits, reading.labels[at]).item() * len(at))
+            losses.append(cross_entropy(logits, reading.labels[at]).item() * len(at))
         loss = sum(losses) / sum(counts)
         return {"dev_loss": loss, "dev_perplexity": math.exp(loss)}
 
@@ -255,8 +188,8 @@ def distil_encoder(
     return fit(
         nn.ModuleDict({"student": student, "projections": nn.ModuleList(projections)}),
         settings,
-        batch_at=lambda step: readings(train, plan.at(step), np.random.default_rng((seed, step))),
-        cut=_cut,
+        batch_at=text.at,
+        cut=cut_readings,
         losses=lambda batch: lesson(student, teachers, batch, recipe),
         evaluate=lambda: perplexity(student) | of_teacher,
         checkpoint=checkpoint,
@@ -265,23 +198,13 @@ def distil_encoder(
     )
 
 
-def _cut(readings: Sequence[Reading], parts: int) -> list[tuple[list[Reading], float]]:
-    """All readings of a batch alike."""
-    columns = [reading.cut(parts) for reading in readings]
-    return [([part for part, _ in row], row[0][1]) for row in zip(*columns, strict=True)]
-
-
-def _predict(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+def predict(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Logits of a frozen masked-LM head, float32, shape (rows, vocabulary)."""
     with torch.no_grad():
         return model.cls(hidden).float()
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the masked tokens, in nats; 0 where there are none."""
     total = functional.cross_entropy(logits, labels, ignore_index=NOT_MASKED, reduction="sum")
     return total / (labels != NOT_MASKED).sum().clamp_min(1)
-
-
-def _tensor(array: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device())

@@ -1,6 +1,8 @@
-"""Gold tags as spans."""
+"""Gold tags as spans, and what can be compared with them."""
 
-from training.datasets.examples import TaggedSentence
+from collections.abc import Sequence
+
+from training.datasets.examples import PartlyTagged, TaggedSentence
 from training.metrics import Span
 
 
@@ -22,3 +24,13 @@ def placed_spans(sentence: TaggedSentence) -> set[Span]:
     """Gold spans in code points of the running text: (type, start, end)."""
     at = sentence.word_spans
     return {(label, at[a][0], at[b - 1][1]) for label, a, b in gold_spans(sentence)}
+
+
+def looked_for(spans: Sequence[set[Span]], sentences: Sequence[TaggedSentence]) -> list[set[Span]]:
+    """Predicted spans without those of types that a sentence's annotators did not look for."""
+    return [
+        {s for s in found if s[0] in sentence.types}
+        if isinstance(sentence, PartlyTagged)
+        else found
+        for found, sentence in zip(spans, sentences, strict=True)
+    ]

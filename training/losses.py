@@ -39,10 +39,17 @@ def soft_cross_entropy(
 def gold_loss(decisions: Tensor, targets: Tensor) -> Tensor | None:
     """Cross-entropy of classes, mean squared error of values; None where nothing is labelled.
 
+    Where several classes may be right, it is -log of what they have together.
+
     Args:
         decisions: shape (units, labels), or (units, 1) for values.
-        targets: shape (units,): classes, negative where unknown; or values, NaN where unknown.
+        targets: shape (units,): classes, negative where unknown; or values, NaN where unknown. Or
+            shape (units, labels): whether a class may be right; all may where it is unknown.
     """
+    if targets.dtype == torch.bool:
+        known = ~targets.all(dim=-1)
+        right = decisions.masked_fill(~targets, -torch.inf)[known].logsumexp(dim=-1)
+        return (decisions[known].logsumexp(dim=-1) - right).mean() if known.any() else None
     known = targets >= 0 if not targets.is_floating_point() else ~targets.isnan()
     if not known.any():
         return None

@@ -5,23 +5,19 @@ directions are rows of one `Scan`, the second with time reversed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from app.contract.projection import TERNARY
 from training.fake_quantization import weight_grid
+from training.onnx_graph import CONTRIB, Array, Graph
 from training.pqrnn import GATES, UNSEEN, Dense, Normalized, Pqrnn, QrnnLayer
-
-OPSET = 17
-CONTRIB = "com.microsoft"
-Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +78,10 @@ class Matrix:
 
 
 @dataclass(slots=True)
-class _Graph:
-    """Nodes and constants so far; every method adds some and returns the name of its output."""
+class _Graph(Graph):
+    """In float, or on grids."""
 
-    quantize: bool
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: dict[str, Array] = field(default_factory=dict)
-
-    def constant(self, value: Array | np.generic) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants[name] = np.asarray(value)
-        return name
-
-    def node(
-        self,
-        kind: str,
-        *inputs: str,
-        outputs: int = 1,
-        domain: str = "",
-        **attributes: Any,  # noqa: ANN401  # whatever ONNX knows
-    ) -> list[str]:
-        names = [f"{kind.lower()}{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
-        return names
-
-    def one(self, kind: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401
-        return self.node(kind, *inputs, **attributes)[0]
-
-    def integers(self, *values: int) -> str:
-        return self.constant(np.array(values, np.int64))
-
-    def slice(self, value: str, start: int, end: int, axis: int, step: int = 1) -> str:
-        bounds = (self.integers(bound) for bound in (start, end, axis, step))
-        return self.one("Slice", value, *bounds)
+    quantize: bool = False
 
     def reversed(self, value: str) -> str:
         """Along time."""
@@ -165,7 +132,7 @@ def export_pqrnn(model: Pqrnn, path: Path, *, quantize: bool) -> None:
         quantize: into integers, on the grids that training saw.
     """
     model.cpu().eval()
-    graph = _Graph(quantize)
+    graph = _Graph(quantize=quantize)
     mask = graph.one("Cast", graph.one("Transpose", "attention_mask", perm=[1, 0]), to=1)
     mask = graph.one("Unsqueeze", mask, graph.integers(2))
     both = graph.one("Concat", mask, graph.reversed(mask), axis=1)
@@ -174,9 +141,7 @@ def export_pqrnn(model: Pqrnn, path: Path, *, quantize: bool) -> None:
         value = _layer(graph, layer, value, grid, both)
         grid = layer.range.grid
     outputs = _head(graph, model, value, grid, mask)
-    for node in graph.nodes:
-        for i, name in enumerate(node.output):
-            node.output[i] = outputs.get(name, name)
+    graph.rename(outputs)
     onnx.save(_model(graph, model), path)
 
 
@@ -312,11 +277,4 @@ def _model(graph: _Graph, model: Pqrnn) -> onnx.ModelProto:
         )
         for output in model.head.outputs
     ]
-    constants = [numpy_helper.from_array(a, name) for name, a in graph.constants.items()]
-    proto = helper.make_model(
-        helper.make_graph(graph.nodes, "pqrnn", inputs, outputs, constants),
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)],
-        ir_version=8,
-    )
-    onnx.checker.check_model(proto)
-    return proto
+    return graph.model("pqrnn", inputs, outputs)

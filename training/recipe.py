@@ -32,6 +32,7 @@ Pairs = Annotated[
 INSIDE = ("hidden", "attention", "states")
 """Weights of what is compared inside of the models."""
 
+SHIPPED = Path(__file__).resolve().parent / "recipes"
 STEPS = ("encoders", "teachers", "students", "export", "evaluate", "calibrate", "register")
 """Of the road, in order."""
 
@@ -220,8 +221,8 @@ class StudentRecipe(Section):
     """A student of one teacher or of several, distilled in stages.
 
     It starts from layers of its first teacher, or narrower from random weights, and reads with that
-    one's vocabulary, or from an encoder, whole or some layers of it, and reads with the encoder's,
-    or it is a pQRNN and has no vocabulary.
+    one's vocabulary, or from an encoder (a MiniALBERT too), whole or some layers of it, and reads
+    with the encoder's, or it is a pQRNN and has no vocabulary.
     """
 
     teachers: Annotated[tuple[Name, ...], AfterValidator(not_empty)]
@@ -233,6 +234,9 @@ class StudentRecipe(Section):
     narrow: NarrowRecipe | None = None
     pairs: Pairs = "together"
     pqrnn: PqrnnRecipe | None = None
+    trains: Literal["all", "adapters"] = Field(
+        default="all", description="adapters: the encoder, a MiniALBERT, stays as it is"
+    )
     temperature: float = Field(gt=0)
     weights: LossWeights
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -249,6 +253,13 @@ class StudentRecipe(Section):
             raise ValueError("a pqrnn starts from random weights and reads one text")
         if self.narrow and (self.layers or self.encoder or self.pqrnn):
             raise ValueError("a narrow body starts from random weights")
+        if self.encoder and self.encoder.is_recursive and self.layers:
+            raise ValueError("layers: a MiniALBERT has one, applied several times; leave them out")
+        may_have_adapters = self.encoder and (self.encoder.source or self.encoder.is_recursive)
+        if self.trains == "adapters" and not may_have_adapters:
+            raise ValueError("trains: only an encoder that is a MiniALBERT has adapters to train")
+        if self.trains == "adapters" and self.layers:
+            raise ValueError("trains: the encoder stays as it is, so it loses no layers")
         return self
 
     @model_validator(mode="after")
@@ -301,6 +312,12 @@ class Recipe(Section):
     )
     golden: str = Field(description="file of examples, one a line, a pair with a tab between")
     path: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def file(self) -> str:
+        """Its path from `training/recipes`; its name, if it lies elsewhere."""
+        own = self.path.resolve()
+        return str(own.relative_to(SHIPPED)) if own.is_relative_to(SHIPPED) else own.name
 
     @property
     def golden_path(self) -> Path:

@@ -84,12 +84,16 @@ def _contradictions(content: dict, path: Path) -> list[str]:
             for teacher in wanted
             if teacher not in teachers
         ]
-        if name in only and wanted and wanted[0] in teachers and wanted[0] not in only:
-            mistakes.append(f"register_only: {name} needs its first teacher, {wanted[0]}, too")
         student = _read(StudentRecipe, section, context)
         if student is not None and student.teachers[0] in teachers:
             first = _mapping(teachers[student.teachers[0]])
             mistakes += _pair_mistakes(name, student, first.get("pairs", "together"))
+            under = _read(EncoderRecipe, first.get("encoder"), context)
+            if student.layers and not student.encoder and under and under.is_recursive:
+                mistakes.append(
+                    f"students.{name}.layers: {student.teachers[0]} has one layer, applied several "
+                    "times; give the student an encoder"
+                )
         if content.get("task") in ("sts", "qa") and _mapping(section).get("pqrnn") is not None:
             task = content["task"]
             mistakes.append(f"students.{name}.pqrnn: it reads one text, and {task} has two")

@@ -14,6 +14,7 @@ from app.contract.encoding import load_encoder
 from app.contract.errors import ContractError
 from app.contract.golden import read_golden, record, replay, tolerance_of
 from app.contract.manifest import (
+    ADAPTERS,
     ALIASES,
     CARD,
     CONTRACT_VERSION,
@@ -21,9 +22,11 @@ from app.contract.manifest import (
     EVALUATION,
     GOLDEN,
     MODEL,
+    TRUNKS,
     Manifest,
     read_manifest,
     sha256,
+    trunk_path,
     write_manifest,
 )
 from app.contract.pipeline import Package, Runner
@@ -31,7 +34,8 @@ from training.card import write_card
 from training.errors import StepError
 from training.evaluate import Record
 from training.files import write_text
-from training.runners import onnx_runner
+from training.model_files import Parts
+from training.runners import package_runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,12 @@ class Draft:
     """A model ready to be registered.
 
     Attributes:
-        model: ONNX file.
+        model: ONNX file, of the whole.
         tokenizer: what the encoder reads, tokenizer.json or lexicon.json.
         fields: the manifest, but for version, created, contract_version and files.
         evaluation: content of eval.json.
         data_notes: for the card.
+        shares_trunk: whether its parts, beside the whole, are registered instead of it.
     """
 
     model: Path
@@ -51,6 +56,19 @@ class Draft:
     fields: dict[str, object]
     evaluation: Record
     data_notes: str
+    shares_trunk: bool = False
+
+    @property
+    def parts(self) -> Parts | None:
+        """The graphs that are registered instead of the whole."""
+        return Parts.beside(self.model) if self.shares_trunk else None
+
+    @property
+    def graphs(self) -> dict[str, Path]:
+        """The graphs in the package's folder, by their names there."""
+        if self.parts is None:
+            return {MODEL: self.model}
+        return {MODEL: self.parts.head, ADAPTERS: self.parts.adapters}
 
 
 def register(draft: Draft, store: Path, *, golden_inputs: list[Input]) -> Path:
@@ -83,6 +101,27 @@ def newest_version(home: Path) -> Path | None:
     return home / str(max(versions)) if versions else None
 
 
+def registered(model: str, packages: dict[str, Path], *, home: Path, exports: Path) -> str:
+    """`<task>/<model>:<version>` of a package: one made now, or the newest that has this graph.
+
+    Args:
+        model: its name.
+        packages: those made now, by model.
+        home: `<store>/<task>`.
+        exports: folder of the graphs, `<model>.onnx`.
+
+    Raises:
+        StepError: there is none, or the newest has another graph.
+    """
+    package = packages.get(model) or newest_version(home / model)
+    if package is None or sha256(package / MODEL) != sha256(exports / f"{model}.onnx"):
+        raise StepError(
+            f"{home.name}/{model} is not in the store as it was trained here; register it first, "
+            "or name it in register_only"
+        )
+    return f"{home.name}/{model}:{package.name}"
+
+
 def publish(home: Path, assemble: Callable[[Path], None]) -> Path:
     """Write the next version of a model: whole, or not at all.
 
@@ -100,12 +139,17 @@ def publish(home: Path, assemble: Callable[[Path], None]) -> Path:
     newest = newest_version(home)
     version = str(int(newest.name) + 1 if newest else 1)
     # The loader reads task, model and version off the path, so the draft is built at that depth.
-    aside = Path(tempfile.mkdtemp(prefix=".register-", dir=home.parent.parent))
+    store = home.parent.parent
+    aside = Path(tempfile.mkdtemp(prefix=".register-", dir=store))
     package = aside / home.parent.name / home.name / version
     try:
         package.mkdir(parents=True)
+        (aside / TRUNKS).mkdir()
+        for trunk in (store / TRUNKS).glob("*.onnx"):
+            (aside / TRUNKS / trunk.name).symlink_to(trunk.resolve())
         assemble(package)
         _sync(package)
+        _keep_trunks(aside / TRUNKS, store / TRUNKS)
         package.rename(home / version)
     except (ContractError, OSError) as error:
         raise StepError(f"{home.name}:{version} was not registered: {error}") from error
@@ -147,7 +191,8 @@ def _is_same(draft: Draft, newest: Path, golden_inputs: list[Input]) -> bool:
         recorded = [example.contract_input for example in read_golden(newest).examples]
         evaluation = json.loads((newest / EVALUATION).read_text(encoding="utf-8"))
         encoding = newest / ENCODER_FILES[manifest["encoder"]["kind"]]
-        files = [(newest / MODEL, draft.model), (encoding, draft.tokenizer)]
+        files = [(newest / name, path) for name, path in draft.graphs.items()]
+        files.append((encoding, draft.tokenizer))
         return (
             all(manifest[key] == own[key] for key in own.keys() - {"created", "commit", "files"})
             and draft.data_notes.strip() in (newest / CARD).read_text(encoding="utf-8")
@@ -167,23 +212,35 @@ def _manifest(draft: Draft, version: int) -> Manifest:
             "contract_version": CONTRACT_VERSION,
             "version": version,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "trunk": sha256(draft.parts.trunk) if draft.parts else None,
             "files": dict.fromkeys((MODEL, GOLDEN), "0" * 64),
         }
     )
 
 
 def _assemble(draft: Draft, package: Path, golden_inputs: list[Input]) -> None:
-    shutil.copyfile(draft.model, package / MODEL)
+    for name, graph in draft.graphs.items():
+        shutil.copyfile(graph, package / name)
     write_evaluation(package, draft.evaluation)
     manifest = _manifest(draft, int(package.name))
     shutil.copyfile(draft.tokenizer, package / ENCODER_FILES[manifest.encoder.kind])
-    run = onnx_runner(package / MODEL)
-    tolerance = tolerance_of(manifest.head, manifest.precision)
+    if draft.parts and not (trunk := trunk_path(package, manifest)).exists():
+        shutil.copyfile(draft.parts.trunk, trunk)
     unfinished = Package(package, manifest, load_encoder(package, manifest))
+    run = package_runner(unfinished)
+    tolerance = tolerance_of(manifest.head, manifest.precision)
     golden = record(unfinished, run, golden_inputs, tolerance=tolerance)
     (package / GOLDEN).write_text(golden.model_dump_json() + "\n", encoding="utf-8")
     write_card(package / CARD, manifest, draft.evaluation, draft.data_notes)
     seal(package, manifest, run)
+
+
+def _keep_trunks(drafted: Path, store: Path) -> None:
+    """Move the trunks that are new into the store."""
+    for trunk in drafted.iterdir():
+        if not trunk.is_symlink():
+            store.mkdir(exist_ok=True)
+            trunk.rename(store / trunk.name)
 
 
 def _sync(package: Path) -> None:

@@ -83,7 +83,7 @@ def _markdown(
     items = {score["n"] for score in first.values()}
     parts = [
         f"# {recipe.name}",
-        f"`python -m training run training/recipes/{recipe.path.name}`, "
+        f"`python -m training run training/recipes/{recipe.file}`, "
         f"commit {evaluation['commit']}, seed {evaluation['seed']}, on {evaluation['hardware']}.",
         f"Development split: {dev['corpus']} {dev['split']}, {dev['examples']} examples, n "
         f"{' and '.join(map(str, sorted(items)))}. Intervals: bootstrap over examples. Loyalty is "

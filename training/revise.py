@@ -6,12 +6,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.contract.errors import PackageError
-from app.contract.manifest import CARD, EVALUATION, MODEL, Calibration, Manifest, read_manifest
+from app.contract.manifest import (
+    ADAPTERS,
+    CARD,
+    EVALUATION,
+    MODEL,
+    Calibration,
+    Manifest,
+    read_manifest,
+)
 from app.contract.pipeline import Package
 from training.card import revised_card
 from training.evaluate import Record
 from training.register import newest_version, publish, seal, write_evaluation
-from training.runners import onnx_runner
+from training.runners import package_runner
 
 
 def revise(package: Package, calibration: Calibration, record: Record) -> Path:
@@ -47,7 +55,7 @@ def revise(package: Package, calibration: Calibration, record: Record) -> Path:
         card = revised_card(card, package.manifest, manifest, record)
         write_evaluation(folder, evaluation)
         (folder / CARD).write_text(card, encoding="utf-8")
-        seal(folder, manifest, onnx_runner(folder / MODEL))
+        seal(folder, manifest, package_runner(Package(folder, manifest, package.encoder)))
 
     return publish(home, assemble)
 
@@ -59,7 +67,6 @@ def _is_same(newest: Path, wanted: Manifest) -> bool:
     except PackageError:
         return False
     changing = {"version", "created", "files"}
-    return (
-        manifest.model_dump(exclude=changing) == wanted.model_dump(exclude=changing)
-        and manifest.files[MODEL] == wanted.files[MODEL]
+    return manifest.model_dump(exclude=changing) == wanted.model_dump(exclude=changing) and all(
+        manifest.files.get(name) == wanted.files.get(name) for name in (MODEL, ADAPTERS)
     )

@@ -40,12 +40,12 @@ from training.evaluate import (
 from training.export import OPSET
 from training.files import write_text
 from training.hub import published_name
-from training.model_files import export_files
+from training.model_files import export_files, sizes_of
 from training.pqrnn import Pqrnn
 from training.pqrnn_student import DistortedUnits, projection_encoders
 from training.ready_teacher import ready_model
 from training.recipe import STEPS, Recipe, Stage, StudentRecipe, TeacherRecipe
-from training.register import Draft, read_golden_inputs, register, set_aliases
+from training.register import Draft, read_golden_inputs, register, registered, set_aliases
 from training.report import write_report
 from training.reproducibility import commit, fingerprint, hardware, set_seed, versions
 from training.runners import onnx_runner, torch_runner
@@ -296,9 +296,9 @@ class Road:
                 "engines": {
                     name: self._scores(name, found)
                     | further_quality(engine, self.data.further_dev)
+                    | sizes_of(facts[name.removesuffix(FP32)])
                     | {
                         "bytes": (files / f"{name}.onnx").stat().st_size,
-                        "parameters": facts[name.removesuffix(FP32)]["parameters"],
                         "speed": {str(size): asdict(by[name]) for size, by in speed.items()},
                     }
                     for name, engine in engines.items()
@@ -346,14 +346,13 @@ class Road:
             draft = self._draft(name, packages, facts[name], evaluation)
             packages[name] = register(draft, self.store, golden_inputs=golden)
         set_aliases(self.store, self.recipe.task, **self.recipe.aliases)
-        histories = {name: self.folder(name) / "history.json" for name in self.recipe.models}
         report = write_report(
             self.folder("evaluate"),
             self.recipe,
             evaluation=evaluation,
             histories={
-                name: json.loads(path.read_text(encoding="utf-8"))
-                for name, path in histories.items()
+                name: json.loads((self.folder(name) / "history.json").read_text(encoding="utf-8"))
+                for name in self.recipe.models
             },
             packages=packages,
         )
@@ -366,8 +365,8 @@ class Road:
         student, origin = recipe.students.get(name), recipe.models[name].encoder or first.base
         scores = evaluation["engines"][name]
         shared = {k: v for k, v in evaluation.items() if k != "engines"}
-        first_teacher = student and student.teachers[0]
-        taught = first_teacher and f"{recipe.task}/{first_teacher}:{packages[first_teacher].name}"
+        exports, home = self.folder("export"), self.store / recipe.task
+        taught = student and registered(student.teachers[0], packages, home=home, exports=exports)
         record = self._calibrate_step().get(name, {})
         calibration = record and calibration_of(record, teacher=str(taught), data=recipe.dev)
         calibrated = {"calibration": record} if record else {}
@@ -376,7 +375,7 @@ class Road:
             "model": name,
             "description": recipe.models[name].description,
             "commit": self._done(name)["commit"],
-            "recipe": recipe.path.name,
+            "recipe": recipe.file,
             "base": NO_BASE if name in self._projections else published_name(origin.base),
             "teacher": taught,
             "languages": recipe.languages,
@@ -392,8 +391,9 @@ class Road:
             "calibration": calibration or None,
         }
         return Draft(
-            model=self.folder("export") / f"{name}.onnx",
-            tokenizer=self.folder("export") / f"{name}.{ENCODER_FILES[self.tokenizer(name).kind]}",
+            model=exports / f"{name}.onnx",
+            shares_trunk=student is not None and student.trains == "adapters",
+            tokenizer=exports / f"{name}.{ENCODER_FILES[self.tokenizer(name).kind]}",
             fields=fields,
             evaluation=shared | scores | {"compared": evaluation["engines"]} | calibrated,
             data_notes=recipe.data_notes,

@@ -5,8 +5,9 @@ from pathlib import Path
 import onnxruntime
 import torch
 
+from app.contract.adapters import adapted
 from app.contract.encoded_text import Arrays
-from app.contract.pipeline import Outputs, Runner
+from app.contract.pipeline import Outputs, Package, Runner
 from training.pqrnn import Pqrnn
 from training.task_model import TaskModel
 
@@ -41,3 +42,11 @@ def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
         return dict(zip(outputs, session.run(outputs, feed), strict=True))
 
     return run
+
+
+def package_runner(package: Package) -> Runner:
+    """Run a package on the CPU, with the trunk that it names."""
+    head = onnx_runner(package.model_path)
+    if package.trunk_path is None:
+        return head
+    return adapted(onnx_runner(package.trunk_path), head, onnx_runner(package.adapters_path)({}))

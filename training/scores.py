@@ -22,7 +22,7 @@ from training.datasets.examples import (
     Utterance,
 )
 from training.errors import DataError
-from training.gold_spans import placed_spans
+from training.gold_spans import looked_for, placed_spans
 from training.metrics import Span, accuracy, macro_f1, strict_f1
 from training.parse_metrics import frame_exact_match
 
@@ -66,8 +66,10 @@ def scores(head: Head, examples: Sequence[Example], answers: Sequence[Answer]) -
     """
     match head:
         case SpanHead():
-            gold = [placed_spans(sentence) for sentence in _only(TaggedSentence, examples)]
-            return {"strict_f1_running_text": strict_f1([_spans(a) for a in answers], gold)}
+            sentences = _only(TaggedSentence, examples)
+            spans = looked_for([_spans(a) for a in answers], sentences)
+            gold = [placed_spans(sentence) for sentence in sentences]
+            return {"strict_f1_running_text": strict_f1(spans, gold)}
         case TagHead():
             tags = [sentence.tags or () for sentence in _only(TaggedSentence, examples)]
             owners = np.repeat(np.arange(len(tags)), [len(each) for each in tags])

@@ -57,7 +57,7 @@ def smoke(
     write_corpora(data)
     for shard in _shards(content):
         write_raw_text(data / shard)
-    content = _in_miniature(content, encoders, steps)
+    content = _in_miniature(content, encoders, steps, width)
     for section in _sections(content):
         if section.get("narrow"):
             half = {"width": width // 2, "heads": HEADS, "inner_width": 2 * width}
@@ -96,18 +96,20 @@ def _shards(content: Sections) -> set[str]:
     }
 
 
-def _in_miniature(content: Any, encoders: dict[str, Path], steps: int) -> Any:  # noqa: ANN401
+def _in_miniature(content: Any, encoders: dict[str, Path], steps: int, width: int) -> Any:  # noqa: ANN401
     if isinstance(content, list):
-        return [_in_miniature(item, encoders, steps) for item in content]
+        return [_in_miniature(item, encoders, steps, width) for item in content]
     if not isinstance(content, dict):
         return content
-    small = {key: _in_miniature(value, encoders, steps) for key, value in content.items()}
+    small = {key: _in_miniature(value, encoders, steps, width) for key, value in content.items()}
     for key in SOURCES:
         if isinstance(small.get(key), str):
             small[key] = str(encoders[small[key]])
     if "tokens" in small:
         tokens = steps * BLOCK["block_length"] * BLOCK["batch_size"]
         small |= BLOCK | {"tokens": tokens}
+    if "embedding_size" in small:
+        small["embedding_size"] = min(width, small["embedding_size"])
     if "epochs" in small:
         examples = EXAMPLES * sum(split.get("repeat", 1) for split in small["data"])
         small |= {"epochs": 1, "batch_size": math.ceil(examples / steps)}

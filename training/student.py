@@ -45,7 +45,11 @@ def start_student(
         student = from_encoder(encoder, teacher, dropout=recipe.dropout, seed=seed)
     if recipe.layers:
         student = shallow_copy(student, recipe.layers, dropout=recipe.dropout)
-    return reading_apart(student) if recipe.pairs == "apart" else student
+    if recipe.pairs == "apart":
+        student = reading_apart(student)
+    if encoder and recipe.trains == "adapters":
+        student.tune_adapters(encoder)
+    return student
 
 
 def shallow_copy(teacher: TaskModel, layers: Sequence[int], *, dropout: float) -> TaskModel:

@@ -15,8 +15,10 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from app.contract.heads import Head, VectorHead
+from training.adapters import freeze_trunk, load_adapters, save_adapters, trunk_source
 from training.errors import StepError
 from training.hub import resolve_model
+from training.minialbert import MiniAlbertModel
 
 HEAD = "head.json"
 OUTPUTS = "outputs.safetensors"
@@ -57,6 +59,12 @@ class TaskModel(PreTrainedModel):
 
     Outputs of tokens are read off their last hidden states, outputs of texts off the mean of those
     of their real tokens, or off the first one. A vector is that mean itself, at length 1.
+
+    Attributes:
+        trunk: the encoder.
+        trunk_source: of a trunk that stays as it is (training.adapters): where it lies.
+        head: names and widths of the outputs.
+        first_token: reads texts; None for the mean.
     """
 
     config_class = PretrainedConfig
@@ -75,6 +83,7 @@ class TaskModel(PreTrainedModel):
         """
         super().__init__(trunk.config)
         self.trunk = trunk
+        self.trunk_source: str | None = None
         self.head = head
         self.first_token = first_token
         takes_types = "token_type_ids" in inspect.signature(trunk.forward).parameters
@@ -142,9 +151,21 @@ class TaskModel(PreTrainedModel):
             results[output.name] = values if output.width else values.squeeze(-1)
         return results
 
+    def tune_adapters(self, source: str) -> None:
+        """Train adapters and outputs only.
+
+        Raises:
+            StepError: a trunk without adapters.
+        """
+        freeze_trunk(self.trunk, source)
+        self.trunk_source = source
+
     def save(self, folder: Path) -> None:
-        """Write a folder whose trunk `from_pretrained` reads too."""
-        self.trunk.save_pretrained(folder)
+        """Write a folder whose trunk `from_pretrained` reads too; of a shared one the adapters."""
+        if self.trunk_source:
+            save_adapters(self.trunk, folder, source=self.trunk_source)
+        else:
+            self.trunk.save_pretrained(folder)
         save_file(self.outputs.state_dict(), folder / OUTPUTS)
         if self.first_token is not None:
             activation = {"activation": self.first_token.activation}
@@ -153,9 +174,17 @@ class TaskModel(PreTrainedModel):
 
     @classmethod
     def load(cls, folder: Path) -> "TaskModel":
-        """Read what `save` wrote."""
-        first_token = _read_first_token(folder)
-        model = cls(load_trunk(str(folder)), read_head(folder), first_token=first_token)
+        """Read what `save` wrote.
+
+        Raises:
+            StepError: adapters whose trunk is not the one they were trained on.
+        """
+        source = trunk_source(folder)
+        trunk = load_trunk(source or str(folder))
+        model = cls(trunk, read_head(folder), first_token=_read_first_token(folder))
+        if source:
+            load_adapters(trunk, folder)
+            model.tune_adapters(source)
         model.outputs.load_state_dict(load_file(folder / OUTPUTS))
         return model
 
@@ -210,7 +239,8 @@ def new_model(source: str, head: Head, *, dropout: float, seed: int) -> TaskMode
     trunk = load_trunk(source)
     set_dropout(trunk, dropout)
     model = TaskModel(trunk, head)
-    encoder_layers(model)  # refuses what no student could be made of, before training it
+    if not isinstance(trunk, MiniAlbertModel):
+        encoder_layers(model)  # refuses what no student could be made of, before training it
     return model
 
 

@@ -28,6 +28,7 @@ from app.contract.heads import (
 from training.datasets.examples import (
     Example,
     LabelledText,
+    PartlyTagged,
     Question,
     ScoredPair,
     TaggedSentence,
@@ -60,8 +61,8 @@ class Batch:
         text_rows: window that speaks for each example, shape (examples,); of a pair that is read
             apart the first of two.
         rows, columns: window and position of each word, all examples in order, shape (words,).
-        targets: output -> shape (words,) or (examples,); of answers, position in each window,
-            shape (windows,).
+        targets: output -> shape (words,) or (examples,), (words, labels) for `possible_tags`; of
+            answers, position in each window, shape (windows,).
         words, tokens: how many each example has.
         readable: of answers only: which positions may begin or end one, shape (windows, longest).
     """
@@ -113,6 +114,11 @@ class UnitSet:
             targets_of(example, encoded, head)
             for example, encoded in zip(examples, self.encoded, strict=True)
         ]
+        if isinstance(head, SpanHead) and any(isinstance(e, PartlyTagged) for e in examples):
+            self._targets = [
+                {"logits": possible_tags(targets["logits"], example, head)}
+                for targets, example in zip(self._targets, examples, strict=True)
+            ]
 
     @property
     def lengths(self) -> list[int]:
@@ -224,6 +230,28 @@ def targets_of(example: Example, encoded: EncodedText, head: Head) -> Targets:
         case ((ScoreHead() | VectorHead()), ScoredPair()):
             targets["logits"] = np.asarray([example.score], np.float32)
     return targets
+
+
+def possible_tags(
+    classes: NDArray[np.generic], example: Example, head: SpanHead
+) -> NDArray[np.bool_]:
+    """The tags that each unit may have, as far as its annotators say.
+
+    Args:
+        classes: of each unit, NO_TARGET where unknown.
+        example: that they are of.
+        head: names the tags.
+
+    Returns:
+        Shape (units, labels): one where it is known, all where nobody has looked; an `O` of a
+        `PartlyTagged` may be a tag of any type that was not looked for.
+    """
+    possible = classes[:, None] == np.arange(len(head.labels))
+    possible[classes == NO_TARGET] = True
+    if isinstance(example, PartlyTagged):
+        others = [tag != "O" and tag[2:] not in example.types for tag in head.labels]
+        possible[classes == head.labels.index("O")] |= others
+    return possible
 
 
 def _tag_layers(

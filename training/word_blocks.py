@@ -84,6 +84,7 @@ def pack_words(
     """
     for tokenizer in tokenizers:
         tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()  # sentence models have it in their file
     rest = _Words.none(len(tokenizers))
     packed: list[list[WordBlocks]] = [[] for _ in tokenizers]
     for chunk in chunks(tqdm(texts, desc="tokenize", unit="text", mininterval=10), CHUNK):

@@ -12,8 +12,8 @@ from training.datasets.examples import (
     LabelledPair,
     LabelledText,
     ParallelSentence,
+    PartlyTagged,
     ScoredPair,
-    TaggedSentence,
 )
 from training.errors import DataError
 
@@ -155,7 +155,12 @@ def test_english_reviews_have_two_classes(data: Path) -> None:
 
 def test_biomedical_sentences_are_bio2_and_documents_have_no_marks(data: Path) -> None:
     assert read_split(data, "bio-ner/JNLPBA", "dev") == [
-        TaggedSentence(("the", "SCL", "gene"), ("O", "B-DNA", "I-DNA"), (True, True, True))
+        PartlyTagged(
+            ("the", "SCL", "gene"),
+            ("O", "B-DNA", "I-DNA"),
+            (True, True, True),
+            types=("DNA", "RNA", "cell_line", "cell_type", "protein"),
+        )
     ]
 
 

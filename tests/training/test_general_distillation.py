@@ -18,15 +18,10 @@ from transformers.modeling_utils import PreTrainedModel
 from tests.training.toy_models import toy_masked_lm, toy_masking_tokenizer
 from training.encoder_recipe import DistilRecipe
 from training.errors import StepError
-from training.general_distillation import (
-    Reading,
-    Teacher,
-    distil_encoder,
-    lesson,
-    load_teacher,
-)
+from training.general_distillation import Teacher, distil_encoder, lesson, load_teacher
 from training.loop import LoopSettings
 from training.masked_lm import NOT_MASKED
+from training.masked_text import Reading
 from training.student import copy_layers
 from training.word_blocks import WordBlocks, WordMasker, pack_words
 

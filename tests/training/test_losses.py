@@ -71,3 +71,15 @@ def test_gold_loss_of_values_is_the_mean_squared_error_of_known_ones() -> None:
 
 def test_gold_loss_is_none_where_nothing_is_labelled() -> None:
     assert gold_loss(torch.zeros(1, 2), torch.tensor([-100])) is None
+
+
+def test_gold_loss_of_several_possible_classes_is_that_of_their_union() -> None:
+    """Probabilities are 1/2, 1/4, 1/4: -log(3/4), -log(1/4); all possible says nothing."""
+    decisions = torch.tensor([[2.0, 1.0, 1.0]]).log().expand(3, 3)
+    possible = torch.tensor([[True, True, False], [False, True, False], [True, True, True]])
+
+    loss = gold_loss(decisions, possible)
+
+    assert loss is not None
+    assert loss.item() == pytest.approx(-(math.log(3 / 4) + math.log(1 / 4)) / 2)
+    assert gold_loss(decisions, torch.ones(3, 3, dtype=torch.bool)) is None

@@ -7,13 +7,16 @@ from tests.training.tiny_corpus import (
     distilled_encoder_content,
     encoder_content,
     recipe_content,
+    write_corpora,
     write_recipe,
 )
 from tests.training.tiny_parallel import sentence_content
 from training.encoder import PUBLISHED, encoder_key, find_encoder
 from training.encoder_recipe import EncoderFile, EncoderRecipe
 from training.errors import RecipeError
+from training.recipe import Recipe
 from training.recipe_file import load_recipe
+from training.run import Road
 
 SHIPPED = Path(__file__).parents[2] / "training" / "recipes"
 RECIPES = sorted(SHIPPED.rglob("*.yaml"))
@@ -147,7 +150,7 @@ def test_an_encoder_is_pre_trained_or_distilled_never_both(tmp_path: Path) -> No
     teacher = encoder_content(tmp_path)
     content = distilled_encoder_content(teacher)
 
-    with pytest.raises(RecipeError, match="give one of distil, pretrain, sentences"):
+    with pytest.raises(RecipeError, match="give one of distil, minialbert, pretrain, sentences"):
         load_recipe(write_encoder(tmp_path, content | {"pretrain": teacher["pretrain"]}))
 
 
@@ -317,3 +320,31 @@ def test_only_utterances_are_augmented_and_only_for_students(tmp_path: Path) -> 
 
     with pytest.raises(RecipeError, match="augmentation is of utterances, ronec has none"):
         load_recipe(write_recipe(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SHIPPED / "minialbert").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_recipes_of_one_name_train_the_same_teacher(path: Path) -> None:
+    """Results lie in a folder of the recipe's name, so a teacher that is trained is found again."""
+    further, first = load_recipe(path), load_recipe(SHIPPED / path.name)
+
+    assert isinstance(further, Recipe)
+    assert isinstance(first, Recipe)
+    assert (further.seed, further.dev) == (first.seed, first.dev)
+    assert all(further.teachers[name] == first.teachers[name] for name in further.teachers)
+    assert further.file == f"minialbert/{path.name}"
+    assert not further.students.keys() & first.students.keys()
+
+
+def test_the_key_of_a_trained_model_stays_as_it_was(tmp_path: Path) -> None:
+    """Recorded before students had `trains`: with another key, everything would be trained anew."""
+    content = recipe_content(tmp_path)
+    content["teachers"]["teacher-tiny"]["encoder"] = {"source": "toy"}
+    recipe = load_recipe(write_recipe(tmp_path, content))
+    assert isinstance(recipe, Recipe)
+
+    road = Road(recipe, write_corpora(tmp_path / "data"), tmp_path, tmp_path)
+
+    keys = {name: road.key(name) for name in recipe.models}
+    assert keys == {"teacher-tiny": "3c010070a4", "distil-tiny": "7a86c1fecd"}

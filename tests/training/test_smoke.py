@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from app.contract.manifest import read_manifest
 from training.__main__ import main
@@ -81,3 +81,11 @@ def test_a_toy_encoder_has_the_named_size_and_reads_toy_words_whole(tmp_path: Pa
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (12, 24, 500)
     assert tokenizer.tokenize("Ana găsește.") == ["ana", "găsește", "."]
+
+
+@pytest.mark.slow
+def test_a_recursive_encoder_of_the_published_shape_is_walked(tmp_path: Path) -> None:
+    found = smoke(PAPER / "minialbert-128.yaml", tmp_path, **SMALL)
+
+    config = AutoConfig.from_pretrained(str(found["encoder"]))
+    assert (config.model_type, config.num_hidden_layers) == ("minialbert", 6)

@@ -6,7 +6,12 @@ import torch
 
 from app.contract.heads import ClassHead, ScoreHead, SpanHead, TagHead, VectorHead
 from tests.training.toy_models import toy_model, toy_tokenizer
-from training.datasets.examples import LabelledText, ScoredPair, TaggedSentence
+from training.datasets.examples import (
+    LabelledText,
+    PartlyTagged,
+    ScoredPair,
+    TaggedSentence,
+)
 from training.distill import Teacher, distill, ensemble
 from training.errors import StepError
 from training.recipe import LossWeights, Stage
@@ -242,3 +247,21 @@ def test_a_teacher_that_reads_pairs_teaches_a_student_that_reads_them_apart(
 
     totals = [entry["soft logits"] + entry["hard logits"] for entry in history]
     assert totals[-1] < totals[0]
+
+
+def test_a_corpus_says_nothing_about_types_its_annotators_did_not_look_for() -> None:
+    """Labels O, B-X, I-X, B-Y, I-Y. Only X was looked for in the first sentence, so its O may be a
+    Y; the second is of all types, the third is not labelled."""
+    head = SpanHead(labels=("O", "B-X", "I-X", "B-Y", "I-Y"))
+    first = PartlyTagged(("la", "Ana"), ("O", "B-X"), (True, True), types=("X",))
+    second = sentence("la", "Ana", tags=("O", "B-X"))
+
+    units = UnitSet([first, second, sentence("la")], CASED, head)
+
+    assert units.batch([0, 1, 2]).targets["logits"].int().tolist() == [
+        [1, 0, 0, 1, 1],
+        [0, 1, 0, 0, 0],
+        [1, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0],
+        [1, 1, 1, 1, 1],
+    ]

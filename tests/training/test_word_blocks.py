@@ -79,6 +79,16 @@ def test_a_word_that_a_vocabulary_cannot_read_is_no_word_for_either() -> None:
     assert uncased.words[0, :5].tolist() == [-1, 0, 0, -1, 2]
 
 
+def test_a_tokenizer_that_pads_adds_nothing() -> None:
+    """As the files of sentence models have it."""
+    (expected,) = pack_words(TEXTS, [CASED], block_length=10)
+    CASED.backend_tokenizer.enable_padding(length=32)
+
+    (found,) = pack_words(TEXTS, [CASED], block_length=10)
+
+    assert (found.ids == expected.ids).all()
+
+
 def test_a_word_longer_than_a_block_is_left_out() -> None:
     cased, _ = pack_words(["la casa" + "le" * 20 + " mare"] * 20, BOTH, block_length=10)
 

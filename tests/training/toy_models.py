@@ -8,6 +8,7 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedToken
 
 from app.contract.heads import Head
 from app.contract.tokenization import SubwordTokenizer
+from training.minialbert import MiniAlbertConfig, MiniAlbertModel
 from training.task_model import TaskModel
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -79,3 +80,11 @@ def _config(vocabulary_size: int, *, layers: int, width: int) -> BertConfig:
         attention_probs_dropout_prob=0.0,
         attn_implementation="eager",
     )
+
+
+def toy_minialbert(*, recursions: int = 3, vocabulary: int = 30, seed: int = 0) -> MiniAlbertModel:
+    """A MiniALBERT of width 16 with random weights."""
+    torch.manual_seed(seed)
+    sizes = _config(vocabulary, layers=recursions, width=16).to_diff_dict()
+    del sizes["model_type"]
+    return MiniAlbertModel(MiniAlbertConfig(embedding_size=8, adapter_size=4, **sizes)).eval()

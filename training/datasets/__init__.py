@@ -174,7 +174,7 @@ CORPORA: dict[str, Corpus] = {
             tuple(bio_ner.FILES),
             partial(bio_ner.read, corpus=name),
         )
-        for name in bio_ner.CORPORA
+        for name in bio_ner.TYPES
     },
     "sst2": Corpus(LabelledText, "sentiment", UNSTATED, sst2.SPLITS, sst2.read),
     "rte": Corpus(LabelledPair, "entailment", UNSTATED, tuple(rte.FILES), rte.read),

@@ -16,31 +16,32 @@ from pathlib import Path
 
 from training.datasets.bio import bio2
 from training.datasets.corpus_files import locate, read_lines
-from training.datasets.examples import TaggedSentence
+from training.datasets.examples import PartlyTagged
 from training.errors import DataError
 
-CORPORA = (
-    "NCBI-disease-IOB",
-    "BC5CDR-IOB",
-    "BC5CDR-chem-IOB",
-    "BC5CDR-disease-IOB",
-    "BC2GM-IOB",
-    "linnaeus-IOB",
-    "AnatEM-IOB",
-    "BioNLP11ID-species-IOB",
-    "JNLPBA",
-)
+TYPES = {
+    "NCBI-disease-IOB": ("Disease",),
+    "BC5CDR-IOB": ("Chemical", "Disease"),
+    "BC5CDR-chem-IOB": ("Chemical",),
+    "BC5CDR-disease-IOB": ("Disease",),
+    "BC2GM-IOB": ("GENE",),
+    "linnaeus-IOB": ("Species",),
+    "AnatEM-IOB": ("Anatomy",),
+    "BioNLP11ID-species-IOB": ("Organism",),
+    "JNLPBA": ("DNA", "RNA", "cell_line", "cell_type", "protein"),
+}
+"""What the annotators of each corpus looked for."""
 FILES = {"train": "train.tsv", "dev": "devel.tsv", "test": "test.tsv"}
 
 
-def read(data_dir: Path, split: str, *, corpus: str) -> list[TaggedSentence]:
+def read(data_dir: Path, split: str, *, corpus: str) -> list[PartlyTagged]:
     """Read one split, in file order; where spaces stood is not known, so one follows each word.
 
     Raises:
         DataError: the file is missing or a line malformed; names file and line.
     """
     path = locate(data_dir / "bio-ner" / corpus, FILES[split])
-    sentences: list[TaggedSentence] = []
+    sentences: list[PartlyTagged] = []
     rows: list[tuple[str, str]] = []
     for number, line in enumerate([*read_lines(path), ""], start=1):
         if line.strip():
@@ -52,6 +53,7 @@ def read(data_dir: Path, split: str, *, corpus: str) -> list[TaggedSentence]:
             words, tags = zip(*rows, strict=True)
             if words != ("-DOCSTART-",):
                 checked = bio2(tags, f"{path}:{number - len(rows)}")
-                sentences.append(TaggedSentence(words, checked, (True,) * len(words)))
+                spaces = (True,) * len(words)
+                sentences.append(PartlyTagged(words, checked, spaces, types=TYPES[corpus]))
             rows = []
     return sentences

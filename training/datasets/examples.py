@@ -39,6 +39,17 @@ class TaggedSentence:
 
 
 @dataclass(frozen=True, slots=True)
+class PartlyTagged(TaggedSentence):
+    """A sentence whose annotators looked for some types of entity only.
+
+    Attributes:
+        types: what they looked for; a word that is `O` may be of any other type.
+    """
+
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledText:
     """A text and its class.
 
