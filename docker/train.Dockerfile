@@ -21,7 +21,7 @@ RUN python3 -m venv /opt/train \
 ENV PATH=/opt/train/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     LD_PRELOAD=libjemalloc.so.2 \
-    MALLOC_CONF=narenas:2,dirty_decay_ms:5000 \
+    MALLOC_CONF=narenas:1,dirty_decay_ms:20000,muzzy_decay_ms:-1,oversize_threshold:0,thp:always \
     HF_HOME=/results/.huggingface \
     LOYAL_DATA=/data
 RUN install --directory --owner=10001 --group=10001 /results
