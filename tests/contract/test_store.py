@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from app.contract.golden import read_golden, replay
-from app.contract.manifest import CARD, EVALUATION
 from app.contract.heads import VectorHead
+from app.contract.manifest import CARD, EVALUATION
 from app.contract.pipeline import Package, predict_outputs
 from app.trunks import Trunks
 
