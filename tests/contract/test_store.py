@@ -57,10 +57,10 @@ def test_batched_answers_stay_within_a_bound_of_single_ones(package: Package) ->
         for name in single
     ]
     moved = np.concatenate([np.abs(a - b).ravel() for a, b in pairs])
-    if isinstance(package.head, VectorHead):
-        assert min(float(np.vdot(a, b)) for a, b in pairs) >= VECTOR_COSINE
-        return
-    changed = np.concatenate([np.atleast_1d(a.argmax(-1) != b.argmax(-1)) for a, b in pairs])
+    if isinstance(package.head, VectorHead):  # the place of its largest number says nothing
+        changed = np.array([np.vdot(a, b) < VECTOR_COSINE for a, b in pairs])
+    else:
+        changed = np.concatenate([np.atleast_1d(a.argmax(-1) != b.argmax(-1)) for a, b in pairs])
     if package.manifest.precision == "int8":
         assert moved.mean() <= INT8_MEAN_SHIFT
         assert changed.mean() <= INT8_CHANGED_LABELS
