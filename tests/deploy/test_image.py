@@ -5,7 +5,9 @@ import re
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tests.deploy.chroots import Image, inner_process
 from tests.deploy.conftest import ROOT
 
 MAX_BYTES = 600_000_000
+READY_TIMEOUT_S = 120.0
 STORE = ROOT / "model_store"
 TEXT = "Maia Sandu e la Chișinău."
 
@@ -39,11 +42,20 @@ def service(image: Image) -> Iterator[Service]:
     port = free_port()
     settings = {"host": "127.0.0.1", "port": port, "threads": 1}
     with image.serving(store=STORE, **settings) as popen:
-        assert popen.stdout
-        for line in popen.stdout:
-            if json.loads(line)["event"] == "model_ready":
-                break
-        yield Service(f"http://127.0.0.1:{port}", port, inner_process(popen))
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url)
+        yield Service(url, port, inner_process(popen))
+
+
+def wait_until_ready(url: str) -> None:
+    """Until the defaults of all tasks serve; one model being ready is not enough."""
+    until = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < until:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", timeout=EXIT_TIMEOUT_S).is_success:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"{url}/readyz did not answer 200 within {READY_TIMEOUT_S} s")
 
 
 def status(process: psutil.Process) -> dict[str, str]:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from training.batches import BatchPlan
 from training.errors import StepError
-from training.loop import LoopSettings, fit
+from training.loop import LoopSettings, autocast, device, fit
 
 DATA = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 
@@ -180,3 +180,15 @@ def test_a_plan_shows_every_example_once_an_epoch_and_groups_lengths() -> None:
         spread = [max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in batches]
         assert sum(spread) / len(spread) < 3
     assert plan.at(0) != plan.at(plan.steps_per_epoch)
+
+
+def test_products_are_bfloat16_only_where_the_hardware_multiplies_it() -> None:
+    capabilities = torch.cpu.get_capabilities()
+    has_it = any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    one = torch.ones(2, 2, device=device())
+
+    with autocast():
+        product = one @ one
+
+    is_gpu = device().type == "cuda"
+    assert product.dtype is (torch.bfloat16 if is_gpu or has_it else torch.float32)
