@@ -1,6 +1,6 @@
 """Scores of any engine on a labelled split, through the pipeline that serves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -295,6 +295,30 @@ def loyalty(teacher: Predictions, student: Predictions) -> dict[str, Score]:
     if isinstance(student.head, SpanHead):
         scores["span_loyalty"] = strict_f1(student.spans, teacher.spans)
     return scores
+
+
+def scores_of(
+    found: Mapping[str, Predictions],
+    engine: str,
+    teachers: Sequence[str],
+    examples: Sequence[Example],
+) -> dict[str, object]:
+    """What eval.json keeps of one engine's predictions.
+
+    Args:
+        found: by engine, of the same examples.
+        engine: whose scores.
+        teachers: engines that it is held against; the first one's is its loyalty.
+        examples: with gold labels.
+    """
+    own = found[engine]
+    agreement = {each: plain(loyalty(found[each], own)) for each in teachers}
+    return {
+        "quality": plain(quality(own, examples)),
+        "per_label": plain(per_label(own, examples)),
+        "loyalty": agreement[teachers[0]] if teachers else {},
+        "loyalty_to": agreement,
+    }
 
 
 def _gold_labels(example: Example) -> Sequence[str]:

@@ -14,7 +14,7 @@ from optimum.exporters.tasks import TasksManager
 
 from app.contract.encoded_text import Input
 from app.contract.encoding import Encoder
-from app.contract.heads import Output
+from app.contract.heads import Head, Output
 from app.contract.manifest import MODEL
 from app.contract.pipeline import Runner
 from training.errors import StepError
@@ -79,19 +79,26 @@ def check_parity(
     Raises:
         StepError: it is above PARITY.
     """
-    encoded = tokenizer.encode(inputs, long=model.head.long)
-    arrays = tokenizer.collate([text.windows[0] for text in encoded])
-    real = arrays["attention_mask"].astype(bool)
-
-    def outputs(run: Runner) -> list[NDArray[np.float32]]:
-        found = {name: np.asarray(values, np.float32) for name, values in run(arrays).items()}
-        return [found[o.name][real] if o.per_token else found[o.name] for o in model.head.outputs]
-
-    pairs = zip(outputs(torch_runner(model.cpu())), outputs(onnx_runner(path)), strict=True)
+    pairs = zip(
+        real_outputs(torch_runner(model.cpu()), tokenizer, inputs, model.head),
+        real_outputs(onnx_runner(path), tokenizer, inputs, model.head),
+        strict=True,
+    )
     gap = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
     if not gap <= PARITY:
         raise StepError(f"{path}: torch and ONNX outputs differ by {gap:.3g}, allowed {PARITY:g}")
     return gap
+
+
+def real_outputs(
+    run: Runner, tokenizer: Encoder, inputs: Sequence[Input], head: Head
+) -> list[NDArray[np.float32]]:
+    """What a padded batch of first windows makes: an array an output, without padding."""
+    encoded = tokenizer.encode(inputs, long=head.long)
+    arrays = tokenizer.collate([text.windows[0] for text in encoded])
+    real = arrays["attention_mask"].astype(bool)
+    found = {name: np.asarray(values, np.float32) for name, values in run(arrays).items()}
+    return [found[o.name][real] if o.per_token else found[o.name] for o in head.outputs]
 
 
 def store_int8(source: Path, target: Path) -> None:

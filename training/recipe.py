@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from app.contract.manifest import NAME_PATTERN
 from app.contract.projection import MAX_FEATURES
 from training.datasets import CORPORA
 from training.datasets.examples import Utterance
@@ -130,11 +131,19 @@ class Stage(Section):
 
 
 class TeacherRecipe(Section):
-    """Fine-tuning of an encoder, in stages; or a model that somebody has fine-tuned already."""
+    """Fine-tuning of an encoder, in stages; or a model that somebody has fine-tuned already.
+
+    With `registered` its stages have been walked before: their result is taken from the store.
+    """
 
     encoder: EncoderRecipe | None = None
     model: str | None = Field(
         default=None, description="Hugging Face id or path of a fine-tuned model (training.hub)"
+    )
+    registered: str | None = Field(
+        default=None,
+        pattern=f"^{NAME_PATTERN}/{NAME_PATTERN}/[1-9][0-9]*$",
+        description="TASK/MODEL/VERSION in the store that the stages have made",
     )
     description: str
     max_tokens: int = Field(default=128, ge=16, description="longest window")
@@ -148,12 +157,24 @@ class TeacherRecipe(Section):
         """What it starts from, and whose tokenizer it has."""
         return self.encoder or EncoderRecipe(source=self.model)
 
+    @property
+    def stages_to_walk(self) -> tuple[Stage, ...]:
+        """Those that have not been walked before."""
+        return () if self.registered else self.stages
+
+    @property
+    def stored_name(self) -> str | None:
+        """TASK/MODEL:VERSION of a model of the store."""
+        return self.registered and ":".join(self.registered.rsplit("/", 1))
+
     @model_validator(mode="after")
     def _one_start(self) -> "TeacherRecipe":
         if (self.encoder is None) is (self.model is None):
             raise ValueError("give either an encoder with stages or a fine-tuned model")
         if (self.encoder is None) is bool(self.stages):
             raise ValueError("an encoder needs stages, a fine-tuned model has none")
+        if self.registered and self.model:
+            raise ValueError("registered: a model of the store was made of an encoder and stages")
         return self
 
     @field_validator("stages")
@@ -331,5 +352,7 @@ class Recipe(Section):
 
     @property
     def packages(self) -> list[str]:
-        """The models to register, teachers first."""
-        return [name for name in self.models if name in (self.register_only or self.models)]
+        """The models to register, teachers first; not those that come from the store."""
+        stored = {name for name, teacher in self.teachers.items() if teacher.registered}
+        wanted = self.register_only or self.models
+        return [name for name in self.models if name in wanted and name not in stored]

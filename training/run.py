@@ -7,11 +7,12 @@ checkpoint, and a changed recipe starts new folders beside the old ones: nothing
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from app.contract.encoded_text import Input
 from app.contract.encoding import Encoder
 from app.contract.heads import AnswerHead, Head
 from app.contract.manifest import ENCODER_FILES
@@ -25,15 +26,11 @@ from training.distill import Teacher, distill
 from training.encoder import encoder_identity, find_encoder, ready_encoder
 from training.evaluate import (
     Engine,
-    Predictions,
     Record,
     Watch,
     further_quality,
-    loyalty,
-    per_label,
-    plain,
     predict_split,
-    quality,
+    scores_of,
     served_input,
     watch,
 )
@@ -41,6 +38,7 @@ from training.export import OPSET
 from training.files import write_text
 from training.hub import published_name
 from training.model_files import export_files, sizes_of
+from training.packaged_weights import load_packaged_model, packaged_tokenizer
 from training.pqrnn import Pqrnn
 from training.pqrnn_student import DistortedUnits, projection_encoders
 from training.ready_teacher import ready_model
@@ -107,8 +105,12 @@ class Road:
         if name in self._projections:
             return self._projections[name]
         teacher = self._first_teacher(name)
+        own = name in self.recipe.students and self.recipe.models[name].encoder
+        if teacher.registered and not own:
+            package = self.store / teacher.registered
+            return packaged_tokenizer(package, teacher.max_tokens, teacher.stride)
         return load_tokenizer(
-            find_encoder(self.recipe.models[name].encoder or teacher.base, self.work_dir),
+            find_encoder(own or teacher.base, self.work_dir),
             max_tokens=teacher.max_tokens,
             stride=teacher.stride,
             reads_apart=self.recipe.models[name].pairs == "apart",
@@ -184,13 +186,15 @@ class Road:
     def _teachers_step(self) -> dict[str, object]:
         def work(name: str, recipe: TeacherRecipe, folder: Path) -> dict[str, object]:
             tokenizer = self.tokenizer(name)
-            history: list[dict[str, float]] = []
+            history = []
             if recipe.model:
-                save_model(ready_model(recipe.model, self.data.head), tokenizer, folder, history)
-                return {"model": str(folder)}
-            source = find_encoder(recipe.base, self.work_dir)
-            model = start_teacher(recipe, source, self.data.head, seed=self.recipe.seed)
-            for i, stage in enumerate(recipe.stages):
+                model = ready_model(recipe.model, self.data.head)
+            else:
+                source = find_encoder(recipe.base, self.work_dir)
+                model = start_teacher(recipe, source, self.data.head, seed=self.recipe.seed)
+            if recipe.registered:
+                load_packaged_model(model, self.store / recipe.registered, self._sample)
+            for i, stage in enumerate(recipe.stages_to_walk):
                 history += fine_tune(
                     model,
                     self._units(stage, self.data.labelled(stage), name, model.head),
@@ -258,17 +262,21 @@ class Road:
 
     def _export_step(self) -> dict[str, object]:
         def work(folder: Path) -> dict[str, object]:
-            sample = [served_input(example) for example in self.data.dev[:8]]
             facts: dict[str, object] = {}
             for name in self.recipe.models:
                 fp32, final = folder / f"{name}{FP32}.onnx", folder / f"{name}.onnx"
                 tokenizer = self.tokenizer(name)
                 tokenizer.save(folder / f"{name}.{ENCODER_FILES[tokenizer.kind]}")
-                files = self.folder(name), tokenizer, sample, fp32, final
+                files = self.folder(name), tokenizer, self._sample, fp32, final
                 facts[name] = export_files(*files, is_student=name in self.recipe.students)
             return facts
 
         return self._once("export", work)
+
+    @cached_property
+    def _sample(self) -> list[Input]:
+        """A few inputs, to compare two forms of a model on."""
+        return [served_input(example) for example in self.data.dev[:8]]
 
     def _engines(self) -> dict[str, Engine]:
         """Every model in fp32 and as it will be served, teachers first."""
@@ -294,7 +302,7 @@ class Road:
                 "versions": versions(),
                 "hardware": hardware(),
                 "engines": {
-                    name: self._scores(name, found)
+                    name: scores_of(found, name, self._teachers_of(name), self.data.dev)
                     | further_quality(engine, self.data.further_dev)
                     | sizes_of(facts[name.removesuffix(FP32)])
                     | {
@@ -307,19 +315,11 @@ class Road:
 
         return self._once("evaluate", work)
 
-    def _scores(self, engine: str, found: dict[str, Predictions]) -> dict[str, object]:
-        """What eval.json keeps of one engine; a teacher in fp32 is loyal to itself as served."""
+    def _teachers_of(self, engine: str) -> Sequence[str]:
+        """Whose words an engine is held against: a teacher in fp32 against itself as served."""
         name = engine.removesuffix(FP32)
         student = self.recipe.students.get(name)
-        teachers = student.teachers if student else (() if engine == name else (name,))
-        own = found[engine]
-        agreement = {each: plain(loyalty(found[each], own)) for each in teachers}
-        return {
-            "quality": plain(quality(own, self.data.dev)),
-            "per_label": plain(per_label(own, self.data.dev)),
-            "loyalty": agreement[teachers[0]] if teachers else {},
-            "loyalty_to": agreement,
-        }
+        return student.teachers if student else (() if engine == name else (name,))
 
     def _calibrate_step(self) -> Record:
         wanted = self.recipe.calibration
@@ -366,7 +366,10 @@ class Road:
         scores = evaluation["engines"][name]
         shared = {k: v for k, v in evaluation.items() if k != "engines"}
         exports, home = self.folder("export"), self.store / recipe.task
-        taught = student and registered(student.teachers[0], packages, home=home, exports=exports)
+        taught = student and (
+            first.stored_name
+            or registered(student.teachers[0], packages, home=home, exports=exports)
+        )
         record = self._calibrate_step().get(name, {})
         calibration = record and calibration_of(record, teacher=str(taught), data=recipe.dev)
         calibrated = {"calibration": record} if record else {}

@@ -16,7 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from training.errors import StepError
 from training.hub import resolve_model
-from training.packaged_trunk import load_packaged_trunk
+from training.packaged_weights import load_packaged_trunk
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import yaml
 
+from app.contract.errors import PackageError
 from app.contract.golden import read_golden, replay
 from app.contract.manifest import MODEL, read_manifest
 from app.contract.pipeline import Package, predict
@@ -16,6 +17,7 @@ from app.sessions import OnnxSession
 from tests.training.tiny_corpus import recipe_content, write_base, write_corpora, write_recipe
 from training.__main__ import main
 from training.datasets import read_split
+from training.errors import StepError
 from training.recipe_file import load_recipe
 from training.run import Road
 
@@ -286,3 +288,51 @@ def test_a_missing_data_directory_is_one_clear_line(
     assert main(["run", str(walked.recipe), "--data-dir", str(tmp_path / "nowhere")]) == 1
 
     assert "no such folder of corpora; name one with --data-dir or LOYAL_DATA" in caplog.text
+
+
+def recipe_of_another_student(walked: Walked, change: dict[str, object]) -> Path:
+    """The tiny recipe with a teacher of the store and a student that it has not taught yet."""
+    content = yaml.safe_load(walked.recipe.read_text(encoding="utf-8"))
+    content["teachers"]["teacher-tiny"] |= {"registered": "ner/teacher-tiny/1"} | change
+    student = content["students"].pop("distil-tiny")
+    student["stages"][0]["epochs"] = 1
+    content |= {"students": {"distil-again": student}, "aliases": {}}
+    return write_recipe(walked.root / "again", content)
+
+
+def test_a_teacher_of_the_store_teaches_without_being_trained_again(
+    walked: Walked, tmp_path: Path
+) -> None:
+    path = recipe_of_another_student(walked, {})
+    again = replace(walked, recipe=path)
+    command = again.command("run")
+    command[command.index("--work-dir") + 1] = str(tmp_path)
+
+    assert main(command) == 0
+
+    student = read_manifest(walked.store / "ner/distil-again/1")
+    assert student.teacher == "ner/teacher-tiny:1"
+    assert [path.name for path in (walked.store / "ner/teacher-tiny").iterdir()] == ["1"]
+    [folder] = tmp_path.glob("tiny/teacher-tiny-*")
+    assert not list(folder.glob("stage-*"))
+    now, before = (
+        json.loads((walked.store / "ner" / name / "1/eval.json").read_text("utf-8"))
+        for name in ("distil-again", "teacher-tiny")
+    )
+    assert now["compared"]["teacher-tiny"]["quality"] == before["quality"]
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ({"max_tokens": 40}, "reads as .*'max_tokens': 32.* the recipe says"),
+        ({"registered": "ner/teacher-tiny/9"}, "manifest.json is missing|is no package"),
+    ],
+)
+def test_a_teacher_that_the_store_does_not_have_as_the_recipe_says_is_refused(
+    walked: Walked, tmp_path: Path, change: dict[str, object], mistake: str
+) -> None:
+    recipe = load_recipe(recipe_of_another_student(walked, change))
+
+    with pytest.raises((StepError, PackageError), match=mistake):
+        Road(recipe, walked.root / "data", tmp_path, walked.store).run("teachers")

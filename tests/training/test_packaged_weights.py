@@ -13,7 +13,7 @@ from app.contract.manifest import MODEL, TOKENIZER
 from tests.training.toy_models import toy_masked_lm, toy_masking_tokenizer
 from training.errors import StepError
 from training.export import export_model, store_int8
-from training.packaged_trunk import load_packaged_trunk
+from training.packaged_weights import load_packaged_trunk
 from training.task_model import TaskModel
 
 TOKENS = toy_masking_tokenizer(["la", "Ana", "Ion"])
