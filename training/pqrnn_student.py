@@ -57,9 +57,13 @@ def lexicon_of(examples: Sequence[Example], *, count: int) -> frozenset[str]:
 
 def start_pqrnn(student: StudentRecipe, head: Head, *, seed: int) -> Pqrnn:
     """A student before it is taught."""
-    recipe = student.pqrnn
-    assert recipe is not None
-    shape = PqrnnShape(
+    assert student.pqrnn is not None
+    return new_pqrnn(shape_of(student.pqrnn, dropout=student.dropout), head, seed=seed)
+
+
+def shape_of(recipe: PqrnnRecipe, *, dropout: float) -> PqrnnShape:
+    """The network that a recipe describes."""
+    return PqrnnShape(
         features=recipe.features,
         bottleneck=recipe.bottleneck,
         state=recipe.state,
@@ -67,10 +71,9 @@ def start_pqrnn(student: StudentRecipe, head: Head, *, seed: int) -> Pqrnn:
         kernel=recipe.kernel,
         pooling=recipe.pooling,
         zoneout=recipe.zoneout,
-        dropout=student.dropout,
+        dropout=dropout,
         quantize=recipe.quantization_aware,
     )
-    return new_pqrnn(shape, head, seed=seed)
 
 
 class DistortedUnits(UnitSet):

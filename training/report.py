@@ -1,6 +1,7 @@
 """The report of a run: JSON for machines, Markdown for people, one picture."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -71,6 +72,46 @@ def comparison_table(engines: Record) -> str:
     return "\n".join(lines)
 
 
+def further_tables(engines: Record, teachers: Mapping[str, str]) -> list[str]:
+    """Splits that are measured besides, and what students keep there, as Markdown.
+
+    Args:
+        engines: of an evaluation.
+        teachers: student -> its first teacher.
+
+    Returns:
+        A table, and a line a student; nothing if there is no such split.
+    """
+    splits = list(next(iter(engines.values())).get("further", {}))
+    if not splits:
+        return []
+    measures = list(next(iter(engines.values()))["quality"])
+    columns = ["split", "model", *(f"{each} (95 % interval)" for each in measures), "n"]
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    for split in splits:
+        for name, engine in engines.items():
+            scores = engine["further"][split]
+            cells = [
+                f"{s['value']:.4f} ({s['low']:.4f} to {s['high']:.4f})" if s else ""
+                for s in map(scores.get, measures)
+            ]
+            n = scores[measures[0]]["n"]
+            lines.append(f"| {split} | {name} | {' | '.join(cells)} | {n:.0f} |")
+    kept = []
+    for student, teacher in teachers.items():
+        pairs = [
+            [engines[name]["further"][split][measures[0]]["value"] for name in (student, teacher)]
+            for split in splits
+        ]
+        shares = [100 * own / theirs if theirs else 0.0 for own, theirs in pairs]
+        each = ", ".join(f"{share:.1f}" for share in shares)
+        kept.append(
+            f"- `{student}` keeps {each} % of {measures[0]} of `{teacher}` on these splits in "
+            f"turn, {sum(shares) / len(shares):.1f} % in the mean."
+        )
+    return ["\n".join(lines), "\n".join(kept)]
+
+
 def _markdown(
     recipe: Recipe,
     evaluation: Record,
@@ -91,6 +132,7 @@ def _markdown(
         "engines timed in turn.",
         comparison_table(engines),
         "\n".join(_retention(name, engines, recipe) for name in recipe.students),
+        *further_tables(engines, {name: s.teachers[0] for name, s in recipe.students.items()}),
         "![training losses, scores and speed](report.png)",
         "Registered: " + ", ".join(f"`{'/'.join(path.parts[-3:])}`" for path in packages.values()),
     ]

@@ -23,8 +23,9 @@ from transformers import BertConfig, BertModel
 from app.contract.encoded_text import Arrays
 from app.contract.heads import ParseHead
 from training.export import export_model
-from training.pqrnn import PqrnnShape, new_pqrnn
+from training.pqrnn import new_pqrnn
 from training.pqrnn_export import export_pqrnn
+from training.pqrnn_student import shape_of
 from training.quantize import quantize
 from training.recipe import PqrnnRecipe
 from training.runners import onnx_runner
@@ -78,19 +79,7 @@ def main() -> None:
 
 
 def _write_pqrnn(path: Path) -> int:
-    recipe = PqrnnRecipe()
-    shape = PqrnnShape(
-        features=recipe.features,
-        bottleneck=recipe.bottleneck,
-        state=recipe.state,
-        layers=recipe.layers,
-        kernel=recipe.kernel,
-        pooling=recipe.pooling,
-        zoneout=recipe.zoneout,
-        dropout=0.0,
-        quantize=True,
-    )
-    model = new_pqrnn(shape, HEAD, seed=0).eval()
+    model = new_pqrnn(shape_of(PqrnnRecipe(), dropout=0.0), HEAD, seed=0).eval()
     export_pqrnn(model, path, quantize=True)
     return sum(each.numel() for each in model.parameters())
 
