@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from transformers import BertConfig, BertModel
 
 from app.contract.encoded_text import Arrays
 from app.contract.heads import ParseHead
+from app.memory import resident_bytes
 from training.export import export_model
 from training.pqrnn import new_pqrnn
 from training.pqrnn_export import export_pqrnn
@@ -54,13 +54,12 @@ def main() -> None:
         parameters = {PQRNN: _write_pqrnn(files[PQRNN])}
         for name, (width, heads) in TRANSFORMERS.items():
             parameters[name] = _write_transformer(files[name], width, heads)
-        memory = psutil.Process().memory_info
         runs, grown = {}, {}
         for name, file in files.items():
-            before = memory().rss
+            before = resident_bytes()
             runs[name] = onnx_runner(file)
             runs[name](_batch(name, 1, 16))
-            grown[name] = round((memory().rss - before) / 1e6, 1)
+            grown[name] = round((resident_bytes() - before) / 1e6, 1)
         for name, file in files.items():
             facts = {"model": name, "parameters": parameters[name], "bytes": file.stat().st_size}
             _print(facts | {"rss_grown_mb": grown[name]})
