@@ -9,6 +9,7 @@ JSON a model and a shape of batch.
 """
 
 import json
+import resource
 import statistics
 import sys
 import tempfile
@@ -21,7 +22,6 @@ from transformers import BertConfig, BertModel
 
 from app.contract.encoded_text import Arrays
 from app.contract.heads import ParseHead
-from app.memory import resident_bytes
 from training.export import export_model
 from training.pqrnn import new_pqrnn
 from training.pqrnn_export import export_pqrnn
@@ -56,10 +56,10 @@ def main() -> None:
             parameters[name] = _write_transformer(files[name], width, heads)
         runs, grown = {}, {}
         for name, file in files.items():
-            before = resident_bytes()
+            before = _resident()
             runs[name] = onnx_runner(file)
             runs[name](_batch(name, 1, 16))
-            grown[name] = round((resident_bytes() - before) / 1e6, 1)
+            grown[name] = round((_resident() - before) / 1e6, 1)
         for name, file in files.items():
             facts = {"model": name, "parameters": parameters[name], "bytes": file.stat().st_size}
             _print(facts | {"rss_grown_mb": grown[name]})
@@ -107,6 +107,11 @@ def _batch(name: str, rows: int, length: int) -> Arrays:
         features = generator.integers(0, 81, (rows, length, PqrnnRecipe().features // 4))
         return {"features": features.astype(np.uint8), "attention_mask": mask}
     return {"input_ids": generator.integers(5, VOCABULARY, (rows, length)), "attention_mask": mask}
+
+
+def _resident() -> int:
+    """Memory of this process in bytes; Linux only."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _print(line: dict[str, object]) -> None:
