@@ -7,7 +7,7 @@ checkpoint, and a changed recipe starts new folders beside the old ones: nothing
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -296,13 +296,16 @@ class Road:
             found = {name: predict_split(e, self.data.dev) for name, e in engines.items()}
             files = self.folder("export")
             facts = self._done("export")
+            # Students are held against their teachers, a teacher in fp32 against itself as served.
+            taught = {name: student.teachers for name, student in self.recipe.students.items()}
+            whose = taught | {f"{n}{FP32}": taught.get(n, (n,)) for n in self.recipe.models}
             return {
                 "dataset": self.recipe.dev.model_dump() | {"examples": len(self.data.dev)},
                 "seed": self.recipe.seed,
                 "versions": versions(),
                 "hardware": hardware(),
                 "engines": {
-                    name: scores_of(found, name, self._teachers_of(name), self.data.dev)
+                    name: scores_of(found, name, whose.get(name, ()), self.data.dev)
                     | further_quality(engine, self.data.further_dev)
                     | sizes_of(facts[name.removesuffix(FP32)])
                     | {
@@ -314,12 +317,6 @@ class Road:
             }
 
         return self._once("evaluate", work)
-
-    def _teachers_of(self, engine: str) -> Sequence[str]:
-        """Whose words an engine is held against: a teacher in fp32 against itself as served."""
-        name = engine.removesuffix(FP32)
-        student = self.recipe.students.get(name)
-        return student.teachers if student else (() if engine == name else (name,))
 
     def _calibrate_step(self) -> Record:
         wanted = self.recipe.calibration
