@@ -242,6 +242,8 @@ def recipe(model: Path, change: dict[str, object] | None = None) -> dict:
         ({"encoder": {"source": "a"}}, "give either an encoder with stages or a fine-tuned model"),
         ({"model": None}, "give either an encoder with stages or a fine-tuned model"),
         ({"model": None, "encoder": {"source": "a"}}, "an encoder needs stages"),
+        ({"registered": "sentiment/teacher-hub/1"}, "was made of an encoder and stages"),
+        ({"registered": "teacher-hub"}, "String should match pattern"),
     ],
 )
 def test_a_teacher_is_an_encoder_with_stages_or_a_fine_tuned_model(
