@@ -101,6 +101,8 @@ def open_graph(
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without integer dot products (VNNI) x86 adds products of 8 bits in 16, which overflow.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     # Weights stay out of the shared arena, so that unloading a model gives them back.
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")

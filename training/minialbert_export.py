@@ -26,6 +26,11 @@ from training.task_model import TaskModel
 SHARING = 1.05
 """Largest size of the stored weights, over that of the distinct ones."""
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+FACTOR = 64
+"""Largest integer that is multiplied: two products with 8-bit activations fit into 16 bits, in
+which CPUs without integer dot products add them. The engine's own way out of that
+(`session.x64quantprecision`) leaves such weights alone, and cannot load others that several nodes
+share."""
 GELU = {"gelu": "Gelu", "gelu_new": "FastGelu", "gelu_pytorch_tanh": "FastGelu"}
 _ADAPTER = tuple(f"{way}.{part}" for way in ("down", "up", "norm") for part in ("weight", "bias"))
 Floats = NDArray[np.float32]
@@ -54,7 +59,7 @@ class _Graph(Graph):
         bias = self.constant(np.concatenate([_array(layer.bias) * by for layer, by in pairs]))
         if not self.quantize:
             return self.one("Add", self.one("MatMul", value, self.constant(weight)), bias)
-        stored, scale = _in_int8(weight, axis=0)
+        stored, scale = _in_int8(weight, axis=0, largest=FACTOR)
         parts = self.constant(stored), self.constant(scale[0])
         return self.one("DynamicQuantizeMatMul", value, *parts, "", bias, domain=CONTRIB)
 
@@ -63,7 +68,7 @@ class _Graph(Graph):
         values = _array(table.weight)
         if not self.quantize:
             return self.one("Gather", self.constant(values), ids)
-        stored, scale = _in_int8(values, axis=1)
+        stored, scale = _in_int8(values, axis=1, largest=127)
         rows = self.one("Cast", self.one("Gather", self.constant(stored), ids), to=1)
         return self.one("Mul", rows, self.one("Gather", self.constant(scale), ids))
 
@@ -270,8 +275,8 @@ def _array(tensor: torch.Tensor) -> Floats:
     return values
 
 
-def _in_int8(values: Floats, *, axis: int) -> tuple[NDArray[np.int8], Floats]:
-    """Symmetric int8 and its scales, the largest magnitude along an axis over 127."""
-    largest = np.abs(values).max(axis=axis, keepdims=True)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+def _in_int8(values: Floats, *, axis: int, largest: int) -> tuple[NDArray[np.int8], Floats]:
+    """Symmetric integers up to `largest`, and their scales along an axis."""
+    reach = np.abs(values).max(axis=axis, keepdims=True)
+    scale = np.where(reach > 0, reach / largest, 1).astype(np.float32)
     return np.rint(values / scale).astype(np.int8), scale
