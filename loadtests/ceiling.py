@@ -38,6 +38,7 @@ class Subject:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.x64quantprecision", "1")  # as in the service
         session = onnxruntime.InferenceSession(
             package / "model.onnx", options, providers=["CPUExecutionProvider"]
         )

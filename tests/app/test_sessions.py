@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from app.contract.errors import PackageError
 from app.sessions import OnnxSession, usable_cores
@@ -66,3 +66,27 @@ def test_file_that_is_no_graph_is_a_fault_of_the_package(tmp_path: Path) -> None
 
     with pytest.raises(PackageError, match=r"model\.onnx is not a graph"):
         OnnxSession(path, provider="cpu")
+
+
+def test_integer_products_do_not_overflow(tmp_path: Path) -> None:
+    """Two of the largest products do not fit into 16 bits, in which some CPUs would add them."""
+    rows = 64
+    weight = np.full((rows, 1), 127, np.int8)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["input_ids"], ["bytes"], to=TensorProto.UINT8),
+            helper.make_node("MatMulInteger", ["bytes", "weight"], ["sum"]),
+            helper.make_node("Cast", ["sum"], ["logits"], to=TensorProto.FLOAT),
+        ],
+        "sum",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", rows])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "model.onnx")
+    session = OnnxSession(tmp_path / "model.onnx", provider="cpu")
+
+    found = session({"input_ids": np.full((1, rows), 255)})
+
+    assert found["logits"].tolist() == [[255 * 127 * rows]]
