@@ -25,7 +25,7 @@ from training.task_model import TaskModel
 OPSET = 17
 PARITY = 1e-4
 """Largest allowed difference of a logit between torch and fp32 ONNX: summation order only."""
-SCALED_ROWS = 32
+SCALED_ROWS = 64
 """Rows of a matrix that share a scale in int8: inputs of a layer, or words of the embeddings."""
 READ_PAIRS = ("score", "answer")
 """Heads over two texts: their graphs ask for token types; elsewhere these are constant."""

@@ -108,7 +108,7 @@ class SubwordTokenizer:
 
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
-        self._tokenizer.save(str(path))
+        self._tokenizer.save(str(path), pretty=False)
 
     def encode(
         self,

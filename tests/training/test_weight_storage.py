@@ -15,7 +15,7 @@ from training.errors import StepError
 from training.export import SCALED_ROWS, expanded, store_int8
 from training.runners import onnx_runner
 
-TOKENS, WIDTH, CLASSES = 70, 40, 3
+TOKENS, WIDTH, CLASSES = 140, 80, 3
 INPUTS = {"input_ids": np.arange(TOKENS, dtype=np.int64).reshape(7, -1)}
 Arrays = dict[str, NDArray[np.float32]]
 
