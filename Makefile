@@ -46,7 +46,7 @@ check: test lint types audit sbom ## Run everything that must pass before a merg
 load: $(LOAD)/.ready ## Load teacher and students of every task in turn and write loadtests/RESULTS.md; 6 minutes a task.
 	$(LOAD)/bin/python -m loadtests.compare
 
-results: $(LOAD)/.ready ## Measure all of loadtests/RESULTS.md anew but bench-peers, one after the other; an hour on quiet cores.
+results: $(LOAD)/.ready ## Measure all of loadtests/RESULTS.md anew but bench-peers and bench-trunks, one after the other; an hour on quiet cores.
 	for target in load bench bench-encode bench-overload bench-long soak bench-startup; do $(MAKE) $$target || exit 1; done
 
 bench: $(LOAD)/.ready ## Time every model of the store in process, without HTTP, and write loadtests/RESULTS.md; 10 s a model.
@@ -76,12 +76,12 @@ bench-long: $(LOAD)/.ready ## Time short requests beside one of 100,000 characte
 dashboard: $(DEPLOY)/.ready ## Draw docker/grafana/dashboard.png from a loaded service; needs prometheus; 2 minutes.
 	$(DEPLOY)/bin/python -m loadtests.dashboard
 
-lock: $(DEPLOY)/.ready ## Write docker/*.lock, the hashes of all that the images install, from pyproject.toml and constraints.txt.
+lock: $(DEPLOY)/.ready ## Write docker/*.lock, the hashes of all that the images of the service install, from pyproject.toml and constraints.txt.
 	$(LOCK) docker/build.in --output-file docker/build.lock
 	$(LOCK) pyproject.toml --extra cpu --output-file docker/serve.lock
 	$(LOCK) pyproject.toml --extra gpu --output-file docker/serve-gpu.lock
 
-audit: $(DEPLOY)/.ready ## Look for known vulnerabilities in what the images install; without network it says so.
+audit: $(DEPLOY)/.ready ## Look for known vulnerabilities in what the images of the service install; without network it says so.
 	$(DEPLOY)/bin/python docker/audit.py
 
 sbom: $(DEPLOY)/.ready ## Write dist/loyal.cdx.json, the bill of materials (CycloneDX) of the CPU image's packages.

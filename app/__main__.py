@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import logging
 import math
 import os
 import sys
@@ -15,6 +16,8 @@ from typing import TypeVar
 from app import keys, logs
 from app.errors import StartupError
 from app.settings import PREFIX, Settings, read_settings
+
+logger = logging.getLogger(__name__)
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -78,10 +81,12 @@ def _hash_key(name: str, *, is_new: bool) -> int:
 def _check(settings: Settings, packages: Sequence[Path]) -> int:
     """Load packages as the service would; one JSON line each."""
     logs.configure(settings.log_level, sys.stderr)
-    results = [_check_package(path, settings) for path in _packages(settings, packages)]
-    for result in results:
-        print(json.dumps(result))
-    return OK if all(result["ok"] for result in results) else FAILED
+    is_ok = True
+    for path in _packages(settings, packages):
+        result = _check_package(path, settings)
+        print(json.dumps(result), flush=True)
+        is_ok = is_ok and bool(result["ok"])
+    return OK if is_ok else FAILED
 
 
 def _packages(settings: Settings, named: Sequence[Path]) -> list[Path]:
@@ -136,6 +141,10 @@ def _check_package(path: Path, settings: Settings) -> dict[str, object]:
         predict(package, engine.session, inputs)
     except PackageError as error:
         return {"package": name, "ok": False, "reason": str(error)}
+    except Exception as error:
+        logger.exception("check_failed", extra={"model": name})
+        reason = f"unexpected {type(error).__name__} while loading; see the log"
+        return {"package": name, "ok": False, "reason": reason}
     return {
         "package": package.manifest.name,
         "ok": True,

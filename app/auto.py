@@ -8,7 +8,7 @@ from app.contract.encoded_text import Input, Pair
 from app.contract.heads import NumberHead, VectorHead
 from app.contract.manifest import Manifest
 from app.errors import ServiceError
-from app.inference import code_points
+from app.inference import code_points, refuse_if_full
 from app.loading import Entry, ServedModel
 from app.registry import Registry
 from app.store import TEACHER
@@ -91,7 +91,7 @@ def _expected_s(model: ServedModel, inputs: Sequence[Input]) -> float:
         inputs = list({text for pair in pairs for text in (pair.first, pair.second)})
     length = sum(map(code_points, inputs))
     try:
-        model.batcher.refuse_if_full()
+        refuse_if_full(model, inputs)
     except ServiceError:
         return float("inf")
     estimate_s = model.batcher.finish_s(length // CODE_POINTS_PER_TOKEN + 1)

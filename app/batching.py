@@ -123,10 +123,13 @@ class Batcher:
 
     @property
     def oldest_age_s(self) -> float:
-        """How long the oldest window has waited; 0 if none waits."""
+        """How long the oldest short request has waited; 0 if none waits.
+
+        Long ones wait for their turns by design.
+        """
         with self._cores.lock:
-            oldest = [item for line in self._waiting.lines if (item := line.oldest())]
-        return max((time.monotonic() - item.request.admitted_s for item in oldest), default=0.0)
+            oldest = self._waiting.short.oldest()
+        return time.monotonic() - oldest.request.admitted_s if oldest else 0.0
 
     @property
     def backlog_s(self) -> float:
@@ -147,8 +150,12 @@ class Batcher:
         """When a request of so many tokens would be done, estimated as `backlog_s`."""
         return self._finish_s(self._waiting.line_of(items=1, tokens=tokens), tokens)
 
-    def refuse_if_full(self) -> None:
+    def refuse_if_full(self, *, items: int = 1, tokens: int = 1) -> None:
         """Refuse what `submit` would refuse anyway, before work is put into encoding it.
+
+        Args:
+            items: windows that the request can have at most.
+            tokens: the same; what may be a long request is let through to `submit`.
 
         Raises:
             QueueFull: nothing is taken now.
@@ -156,7 +163,9 @@ class Batcher:
         """
         if self._stopped:
             raise Unavailable(*self._stopped)
-        self._refuse_above_bounds(self._waiting.short, items=1, tokens=1)
+        short = self._waiting.short
+        if self._waiting.line_of(items=items, tokens=tokens) is short:
+            self._refuse_above_bounds(short, items=1, tokens=1)
 
     async def submit(
         self, windows: Sequence[Window], *, deadline_s: float | None = None

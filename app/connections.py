@@ -6,6 +6,7 @@ read.
 """
 
 import asyncio
+import re
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,6 +22,8 @@ MAX_HEAD_BYTES = 65_536
 """Request line and headers; also trailers, and whatever else the parser does not hand on."""
 
 MAX_HEADERS = 128
+
+UPGRADE = re.compile(rb"\nupgrade([ \t]*:)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Connection(HttpToolsProtocol):
             # The next head begins, or a body goes on that was answered before its end.
             self._await_head()
         self._undelivered_bytes += len(data)
+        if self._head_timer is not None:
+            data = _without_upgrade(data)
         super().data_received(data)
         if self._undelivered_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(_head_too_large())
@@ -123,7 +128,9 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: ServiceError) -> None:
         """Answer where there is no request, and close."""
         if self.cycle is None or self.cycle.response_complete:
-            response = problem(error, request_id=uuid.uuid4().hex)
+            request_id = uuid.uuid4().hex
+            response = problem(error, request_id=request_id)
+            response.headers["X-Request-Id"] = request_id
             status = response.status_code
             head = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
             headers = [*self.server_state.default_headers, *response.raw_headers]
@@ -131,6 +138,15 @@ class Connection(HttpToolsProtocol):
             lines = [*head, b"connection: close", b"", bytes(response.body)]
             self.transport.write(b"\r\n".join(lines))
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Let a head offer no other protocol: the parser would take the body for a part of that.
+
+    HTTP lets a server ignore the offer (RFC 9110, 7.8); Java's client makes it with every request.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return UPGRADE.sub(rb"\nx-offer\1", head) + end + rest
 
 
 def _head_too_large() -> RequestError:

@@ -5,6 +5,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,7 @@ class GpuSession:
                 for rows, length in shapes_of_traffic(
                     self._lengths,
                     max_tokens=longest,
-                    max_batch_tokens=settings.max_batch_tokens,
-                    max_batch_items=settings.max_batch_items,
+                    **settings.batch_bounds(on_gpu=True),
                 )
             }
         )
@@ -62,7 +62,7 @@ class GpuSession:
             provider,
             memory_mb=settings.gpu_memory_mb,
             cuda_graphs=settings.cuda_graphs,
-            tensorrt=self._tensorrt(package, settings) if provider == TENSORRT else None,
+            tensorrt=self._tensorrt(package, path, settings) if provider == TENSORRT else None,
         )
         self._graph = open_graph(path, options)
         self._device = "cpu" if provider == CPU else "cuda"
@@ -95,7 +95,7 @@ class GpuSession:
             finally:
                 idle.append(buffers)
 
-    def _tensorrt(self, package: Package, settings: Settings) -> dict[str, str]:
+    def _tensorrt(self, package: Package, path: Path, settings: Settings) -> dict[str, str]:
         """Options: one engine for all shapes, built at warm-up; kept where a folder is named."""
         inputs = open_graph(package.model_path, provider_options(CPU)).inputs
         most = max(rows for rows, _ in self.shapes)
@@ -113,6 +113,8 @@ class GpuSession:
         if settings.tensorrt_cache:
             folder = str(settings.tensorrt_cache)
             options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
+            # The engine holds weights; TensorRT's own name for it tells graphs apart, not weights.
+            options["trt_engine_cache_prefix"] = package.manifest.files[path.name]
         return options
 
 

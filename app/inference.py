@@ -71,7 +71,7 @@ async def predict(
         RequestError: an input or the stride cannot be used.
         ServiceError: see `Batcher.submit`.
     """
-    model.batcher.refuse_if_full()
+    refuse_if_full(model, inputs)
     start = time.monotonic()
     encoded = await compute(lambda: encode(model, inputs, long, stride), inputs)
     encoded_s = time.monotonic()
@@ -103,6 +103,13 @@ async def predict(
     model.metrics.inference_duration.observe(prediction.inference_s)
     model.metrics.truncated_texts.inc(len(prediction.truncated))
     return prediction
+
+
+def refuse_if_full(model: ServedModel, inputs: Sequence[Input]) -> None:
+    """Refuse what has no room, before it is encoded; see `Batcher.refuse_if_full`."""
+    tokens = sum(map(code_points, inputs))  # a token is a character at least
+    windows = len(inputs) + 2 * tokens // model.manifest.encoder.max_tokens  # half of one is new
+    model.batcher.refuse_if_full(items=windows, tokens=tokens)
 
 
 async def compute(function: Callable[[], T], inputs: Sequence[Input]) -> T:

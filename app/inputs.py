@@ -12,10 +12,11 @@ from typing import NoReturn, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from app.contract.encoded_text import Input, Text
-from app.errors import Fault, RequestError, shown
+from app.contract.normalization import MAX_MARKS, has_too_many_marks
+from app.errors import ClientClosed, Fault, RequestError, shown
 
 MAX_FIELDS = 32
 """In one JSON object; more is refused before any of them is looked at."""
@@ -63,6 +64,7 @@ async def read_body(
 
     Raises:
         RequestError: declared as something else, or longer than `max_bytes`.
+        ClientClosed: it went away before the end.
     """
     if not accepts.fullmatch(request.headers.get("content-type", "")):
         detail = "the body must be JSON; send the header Content-Type: application/json"
@@ -72,10 +74,13 @@ async def read_body(
     if length.isdecimal() and int(length) > max_bytes:
         raise RequestError(too_large)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise RequestError(too_large)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise RequestError(too_large)
+    except ClientDisconnect:
+        raise ClientClosed("the client closed the connection within the body") from None
     return bytes(body)
 
 
@@ -194,6 +199,8 @@ def check_chars(text: str, max_chars: int, *, what: str = "an input") -> tuple[s
         return "invalid_text", f"{what} has a NUL character (U+0000)"
     if LONE_SURROGATE.search(text):
         return "invalid_text", f"{what} has half of a surrogate pair (U+D800 to U+DFFF)"
+    if has_too_many_marks(text):
+        return "invalid_text", f"{what} has more than {MAX_MARKS} combining marks in a row"
     if not text or text.isspace():
         return "empty_text", f"{what} is empty or has only white space"
     return None

@@ -92,10 +92,10 @@ class KeyFile:
             fields = {"file": str(self._path), "keys": len(self._keys)}
             logger.info("keys_reloaded", extra=fields)
 
-    def _stat(self) -> tuple[int, int, int]:
-        """Changes with the file, also where a link is turned to another one."""
+    def _stat(self) -> tuple[int, ...]:
+        """Changes with the file and who may read it, also where a link is turned to another one."""
         status = self._path.stat()
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def parse_keys(text: str) -> tuple[Key, ...]:

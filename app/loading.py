@@ -22,7 +22,7 @@ from app.cores import Cores
 from app.latency import RecentLatency
 from app.memory import release_freed_memory
 from app.metrics import Metrics, ModelMetrics
-from app.runtimes import Engine, open_engine
+from app.runtimes import Engine, batch_bounds, open_engine
 from app.settings import Settings
 from app.trunks import Trunks
 
@@ -180,14 +180,6 @@ class Loader:
         self._leaving: set[ServedModel] = set()
         self._shared = Shared()
         metrics.cores.set(cores.count)
-        self._limits = Limits(
-            max_batch_tokens=settings.max_batch_tokens,
-            max_batch_items=settings.max_batch_items,
-            max_queue_items=settings.max_queue_items,
-            max_queue_tokens=settings.max_queue_tokens,
-            max_request_tokens=settings.max_request_tokens,
-            max_queue_s=settings.max_queue_ms / 1000,
-        )
 
     def open(self, task: str, model: str, version: int, path: Path) -> Entry:
         """Read the manifest only."""
@@ -292,12 +284,23 @@ class Loader:
         finally:
             entry.loading = None
 
+    def _limits(self, engine: Engine) -> Limits:
+        settings = self._settings
+        return Limits(
+            **batch_bounds(engine.session, settings),
+            max_queue_items=settings.max_queue_items,
+            max_queue_tokens=settings.max_queue_tokens,
+            max_request_tokens=settings.max_request_tokens,
+            max_queue_s=settings.max_queue_ms / 1000,
+        )
+
     def _put_into_service(self, entry: Entry, package: Package, engine: Engine) -> None:
         metrics = self._metrics.for_model(*entry.labels)
+        limits = self._limits(engine)
         batcher = Batcher(
             partial(package.run_windows, run=engine.session),
             self._cores,
-            limits=self._limits,
+            limits=limits,
             metrics=metrics,
             seconds_per_token=engine.seconds_per_token,
         )
@@ -309,7 +312,7 @@ class Loader:
             backlog_s=lambda: batcher.backlog_s,
         )
         self._metrics.set_batch_limits(
-            *entry.labels, items=self._limits.max_batch_items, tokens=self._limits.max_batch_tokens
+            *entry.labels, items=limits.max_batch_items, tokens=limits.max_batch_tokens
         )
         session = engine.session
         precision = session.arithmetic or package.manifest.precision

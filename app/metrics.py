@@ -110,10 +110,15 @@ class Metrics:
             "regression_mae": self._gauge(
                 "loyalty_regression_mae", "Mean distance to the teacher's score."
             ),
+            "window_inputs": self._gauge(
+                "loyalty_window_inputs", "Inputs that the loyalty gauges are about."
+            ),
         }
         self._queue_items = self._gauge("queue_items", "Windows waiting.")
         self._queue_tokens = self._gauge("queue_tokens", "Tokens waiting.")
-        self._oldest = self._gauge("queue_oldest_age_seconds", "Age of the oldest waiting window.")
+        self._oldest = self._gauge(
+            "queue_oldest_age_seconds", "Age of the oldest short request that waits."
+        )
         self._backlog = self._gauge(
             "queue_backlog_seconds", "Estimated time to work off what waits."
         )
@@ -202,10 +207,10 @@ class Metrics:
             gauge.remove_by_labels(labels)
 
     def watch_loyalty(
-        self, task: str, model: str, version: str, measure: str, mean: Callable[[], float]
+        self, task: str, model: str, version: str, gauge: str, value: Callable[[], float]
     ) -> None:
         """Read a loyalty gauge of one model version when it is scraped."""
-        self._loyalty[measure].labels(task, model, version).set_function(mean)
+        self._loyalty[gauge].labels(task, model, version).set_function(value)
 
     def forget_loyalty(self, task: str, model: str, version: str) -> None:
         """Drop the loyalty gauges of one model version."""

@@ -214,6 +214,7 @@ def _reply(
 ) -> Response:
     manifest = answered.model.manifest
     outputs = {output.name: output for output in oip_tasks.to_outputs(manifest, replies)}
+    _check_names(asked, list(outputs.values()))  # another model than the default may have answered
     wanted = asked.outputs or [RequestedOutput(name=name) for name in outputs]
     as_binary = {
         output.name for output in wanted if output.is_binary(default=own.binary_data_output)

@@ -102,7 +102,10 @@ class InferParameters(Wire):
     """Parameters of the protocol; beside them stand those of the task."""
 
     timeout: int = Field(
-        0, ge=0, description="deadline, microseconds; can only shorten the server's; 0 for none"
+        0,
+        ge=0,
+        le=10**12,
+        description="deadline, microseconds; can only shorten the server's; 0 for none",
     )
     binary_data_output: bool = Field(
         False, description="give the data of outputs behind the JSON, unless they say otherwise"

@@ -102,6 +102,11 @@ def open_engine(package: Package, settings: Settings, *, trunks: Trunks, threads
     return Engine(onnx, _measure(package, [onnx], settings)[0])
 
 
+def batch_bounds(session: Session, settings: Settings) -> dict[str, int]:
+    """`max_batch_tokens` and `max_batch_items` where a session runs."""
+    return settings.batch_bounds(on_gpu=isinstance(session, GpuSession))
+
+
 def measure(runs: Sequence[Callable[[], object]], *, rounds: int) -> list[float]:
     """Median seconds of each, taken in turns, so that a slow moment meets all of them."""
     seconds: list[list[float]] = [[] for _ in runs]
@@ -150,7 +155,7 @@ def _faster(package: Package, onnx: Session, rival: OpenVinoSession, settings: S
 
 def _measure(package: Package, sessions: Sequence[Session], settings: Settings) -> list[float]:
     """Core seconds per token of each session."""
-    batches = _traffic(package, settings)
+    batches = _traffic(package, batch_bounds(sessions[0], settings))
 
     def run_all(session: Session) -> None:
         for batch in batches:
@@ -163,7 +168,7 @@ def _measure(package: Package, sessions: Sequence[Session], settings: Settings) 
     return [seconds / tokens for seconds in measure(runs, rounds=rounds)]
 
 
-def _traffic(package: Package, settings: Settings) -> list[list[Window]]:
+def _traffic(package: Package, bounds: Mapping[str, int]) -> list[list[Window]]:
     """Batches of the golden examples, as the scheduler would form them."""
     inputs = [example.contract_input for example in read_golden(package.path).examples]
     waiting: list[Window] = []
@@ -172,11 +177,7 @@ def _traffic(package: Package, settings: Settings) -> list[list[Window]]:
             waiting += encoded.windows
     batches = []
     while waiting:
-        chosen = take_batch(
-            [window.num_tokens for window in waiting],
-            max_batch_tokens=settings.max_batch_tokens,
-            max_batch_items=settings.max_batch_items,
-        )
+        chosen = take_batch([window.num_tokens for window in waiting], **bounds)
         batches.append([waiting[position] for position in chosen])
         waiting = [window for at, window in enumerate(waiting) if at not in chosen]
     return batches
@@ -186,7 +187,6 @@ def _warm_up(package: Package, session: Session, settings: Settings) -> None:
     shapes = shapes_of_traffic(
         WARM_UP_LENGTHS,
         max_tokens=package.manifest.encoder.max_tokens,
-        max_batch_tokens=settings.max_batch_tokens,
-        max_batch_items=settings.max_batch_items,
+        **settings.batch_bounds(on_gpu=False),
     )
     warm_up(session, package.encoder.blank, shapes)

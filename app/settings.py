@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
         "auto", description="hardware that runs models; auto takes a GPU if there is one"
     )
+    gpu_max_batch_tokens: int = Field(
+        16_384, ge=1, le=10**6, description="LOYAL_MAX_BATCH_TOKENS of models that run on a GPU"
+    )
+    gpu_max_batch_items: int = Field(
+        64, ge=1, le=1024, description="LOYAL_MAX_BATCH_ITEMS of models that run on a GPU"
+    )
     gpu_memory_mb: int = Field(
         0, ge=0, le=10**6, description="GPU memory for the calls of a model, MiB; 0 for no limit"
     )
@@ -126,6 +132,11 @@ class Settings(BaseSettings):
         if self.admin_port and self.admin_port == self.port:
             raise ValueError("LOYAL_ADMIN_PORT must differ from LOYAL_PORT")
         return self
+
+    def batch_bounds(self, *, on_gpu: bool) -> dict[str, int]:
+        """`max_batch_tokens` and `max_batch_items` of a model, by where it runs."""
+        names = "max_batch_tokens", "max_batch_items"
+        return {name: getattr(self, f"gpu_{name}" if on_gpu else name) for name in names}
 
 
 def otlp_endpoint() -> str | None:

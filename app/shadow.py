@@ -182,6 +182,8 @@ class Shadow:
             if any(measure(loyalty) is not None for loyalty in loyalties):
                 mean = partial(window.mean, measure)
                 self._metrics.watch_loyalty(*_labels(sample.student), name, mean)
+        size = partial(len, window.samples)
+        self._metrics.watch_loyalty(*_labels(sample.student), "window_inputs", size)
 
     def _open_window(self, student: ServedModel, teacher: ServedModel) -> None:
         """Go on with a student's window, or begin anew if it has another teacher now."""

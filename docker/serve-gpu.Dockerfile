@@ -31,8 +31,6 @@ LABEL org.opencontainers.image.title="loyal-gpu" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/loyal /opt/loyal
 COPY docker/healthcheck.py /opt/loyal/healthcheck.py
-# The tokens here are those of texts.
-# hadolint ignore=DL3064
 ENV PATH=/opt/loyal/bin:/usr/local/bin:/usr/bin:/bin \
     LD_LIBRARY_PATH=/opt/loyal/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/loyal/lib/python3.11/site-packages/nvidia/cudnn/lib \
     NVIDIA_VISIBLE_DEVICES=all \
@@ -40,9 +38,7 @@ ENV PATH=/opt/loyal/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     LOYAL_HOST=0.0.0.0 \
     LOYAL_MODEL_STORE=/models \
-    LOYAL_PROVIDER=cuda \
-    LOYAL_MAX_BATCH_TOKENS=16384 \
-    LOYAL_MAX_BATCH_ITEMS=64
+    LOYAL_PROVIDER=cuda
 # The build ends here if the service does not import, a CUDA library is missing, or torch or a
 # compiler got in.
 RUN mkdir /models \
@@ -50,7 +46,7 @@ RUN mkdir /models \
     && for library in libcudart.so.13 libcublasLt.so.13 libcudnn.so.9; do \
         python -c "import ctypes, sys; ctypes.CDLL(sys.argv[1])" "$library" || exit 1; done \
     && ! python -c "import torch" 2>/dev/null \
-    && ! command -v cc gcc clang pip
+    && for tool in cc gcc clang pip; do ! command -v "$tool" || exit 1; done
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \

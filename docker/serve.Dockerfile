@@ -37,7 +37,7 @@ ENV PATH=/opt/loyal/bin:/usr/local/bin:/usr/bin:/bin \
 RUN mkdir /models \
     && python -c "import app.server" \
     && ! python -c "import torch" 2>/dev/null \
-    && ! command -v cc gcc clang pip
+    && for tool in cc gcc clang pip; do ! command -v "$tool" || exit 1; done
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \

@@ -1,7 +1,7 @@
 # Training: data on /data, results on /results, packages in /results/model_store.
 #   docker build -f docker/train.Dockerfile -t loyal-train .
 #   docker run --gpus all --user "$(id -u):$(id -g)" -v CORPORA:/data:ro -v "$PWD/results:/results" \
-#       loyal-train run /opt/loyal/training/recipes/ner-distil-ro.yaml
+#       loyal-train run /opt/loyal/training/recipes/ner-ro.yaml
 # TORCH_INDEX may name the package index to take torch from, as PyTorch's of CPU builds.
 FROM debian:bookworm-slim@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716
 ARG TORCH_INDEX=

@@ -30,7 +30,14 @@ from loadtests.environment import available_cores
 from loadtests.figures import percentiles_ms, ratios, spread
 from loadtests.peers.catalog import PEERS, ROOT, Peer, install
 from loadtests.report import record
-from loadtests.servers import cpu_seconds, free_port, loyal_command, loyal_environment, running
+from loadtests.servers import (
+    DIRECT,
+    cpu_seconds,
+    free_port,
+    loyal_command,
+    loyal_environment,
+    running,
+)
 from loadtests.texts import HEADLINES, SENTENCES
 
 LOYAL = "Loyal"
@@ -90,7 +97,7 @@ class Server:
             self.body(text),
             {"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with DIRECT.open(request, timeout=10) as reply:
             answer = json.load(reply)
         return self.peer.unwrap(answer) if self.peer else answer
 

@@ -50,7 +50,9 @@ class Caller(FastHttpUser):
     def on_start(self) -> None:
         options = self.environment.parsed_options
         self.route, self.model = options.task, options.model
-        self.random = random.Random(f"{options.seed} {next(callers)}")
+        # Of several processes each counts its callers from 0.
+        process = getattr(self.environment.runner, "worker_index", 0)
+        self.random = random.Random(f"{options.seed} {process} {next(callers)}")
 
     def send(self, due_s: float) -> float:
         """One request.

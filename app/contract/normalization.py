@@ -4,11 +4,19 @@ Romanian ş/ţ written with a cedilla (U+015F, U+0163 and capitals) become ș/ț
 neither NFC nor NFKC unifies them, and a model that saw only one form degrades on the other.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 CEDILLA_TO_COMMA_BELOW = str.maketrans("ŞşŢţ", "ȘșȚț")
+MAX_MARKS = 64
+"""Combining marks in a row that a service reads: NFC sorts them in time of their number squared."""
+_MAYBE_MARKS = re.compile(f"[\u0300-\U0010ffff]{{{MAX_MARKS + 1}}}")
+_MARKS = re.compile(rb"[^\0]{%d}" % (MAX_MARKS + 1))
+_MARKS_IN_PARTS = str.maketrans({"\u0f73": "\u0f72", "\u0f75": "\u0f74", "\u0f81": "\u0f80"})
+"""Not marks themselves, but made of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,18 @@ class NormalizedText:
         return self.spans[start][0], self.spans[end - 1][1]
 
 
+def has_too_many_marks(text: str) -> bool:
+    """Whether more than `MAX_MARKS` combining marks stand in a row.
+
+    >>> has_too_many_marks("e" + 64 * "\u0301"), has_too_many_marks("e" + 65 * "\u0301")
+    (False, True)
+    """
+    if not _MAYBE_MARKS.search(text):  # of letters below U+0300 none is a mark
+        return False
+    classes = bytes(map(unicodedata.combining, text.translate(_MARKS_IN_PARTS)))
+    return _MARKS.search(classes) is not None
+
+
 def normalize(text: str) -> NormalizedText:
     """Normalize one text.
 
@@ -49,7 +69,11 @@ def normalize(text: str) -> NormalizedText:
             continue
         piece = unicodedata.normalize("NFC", text[start:end])
         pieces.append(piece)
-        spans.extend([(start, end)] * len(piece))
+        # Characters at its end that stay as they are stand for themselves.
+        pairs = zip(reversed(piece), reversed(text[start:end]), strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        spans.extend([(start, end - same)] * (len(piece) - same))
+        spans.extend((at, at + 1) for at in range(end - same, end))
         start = end
     return NormalizedText("".join(pieces).translate(CEDILLA_TO_COMMA_BELOW), tuple(spans))
 

@@ -81,7 +81,8 @@ class Segmenter:
         for at, end in enumerate(places[1:], start=1):
             left, words, _ = best[places[at - 1]]
             best[end] = (left + 1, words + 1, places[at - 1])
-            for start in reversed(places[:at]):
+            for place in range(at - 1, -1, -1):
+                start = places[place]
                 if end - start > self._longest:
                     break
                 if run[start:end] in self.lexicon:

@@ -42,8 +42,9 @@ def window_starts(
         message = f"the input has {repeated + count} tokens, at most {room + repeated}"
         raise InputError("text_too_long", f"{message} are read; shorten it or set truncate")
     if long == "cut":
-        return range(1)
-    starts = range(0, max(1, count - stride), room - stride)
+        starts, count = range(1), min(count, room)
+    else:
+        starts = range(0, max(1, count - stride), room - stride)
     total = count + (len(starts) - 1) * stride + len(starts) * (special + repeated)
     if total > max_total_tokens:
         message = (

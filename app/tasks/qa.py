@@ -1,6 +1,7 @@
 """`qa`: its requests, what their parameters mean, and how its answers look on the wire."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, WithJsonSchema
@@ -10,7 +11,7 @@ from app.contract.encoded_text import EncodedText, LongInput, Pair, WindowOutput
 from app.contract.heads import AnswerHead
 from app.contract.manifest import Manifest
 from app.errors import Fault, RequestError, shown
-from app.inputs import InputLimits, Reading, check_chars, kind_of
+from app.inputs import MAX_FIELDS, InputLimits, Reading, check_chars, kind_of
 from app.schemas import Parameters, TaskRequest, Wire
 from app.tasks.task import SCORE_DECIMALS, Decode, Task
 
@@ -126,7 +127,7 @@ def _faults(given: object, index: int, limits: InputLimits) -> list[Fault]:
         return [Fault("invalid_request", detail, index, "inputs")]
     odd = [
         Fault("unknown_field", f"{shown(name)} is not a known field", index, "inputs")
-        for name in given.keys() - set(NAMES)
+        for name in islice(given.keys() - set(NAMES), MAX_FIELDS)
     ]
     missing = [
         Fault("invalid_request", f"an input needs a {name}", index, f"inputs.{name}")

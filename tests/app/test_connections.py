@@ -71,6 +71,7 @@ def assert_refused(reply: bytes, status: int, code: str) -> None:
     assert b"\r\nconnection: close" in head
     assert f"content-length: {len(body)}".encode() in head
     assert json.loads(body)["code"] == code
+    assert f"x-request-id: {json.loads(body)['instance']}".encode() in head
 
 
 def test_head_that_does_not_end_closes_the_connection(impatient: Process) -> None:
@@ -204,6 +205,21 @@ def test_what_is_no_http_is_400(process: Process, sent: bytes) -> None:
         connection.sendall(sent)
 
         assert_refused(receive_all(connection), 400, "invalid_http")
+
+
+@pytest.mark.parametrize("name", [b"Upgrade", b"upgrade"])
+def test_offer_of_another_protocol_is_ignored(process: Process, name: bytes) -> None:
+    """As Java's client and curl --http2 make it."""
+    body = b'{"inputs": "Ion"}'
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\n%s: h2c\r\nHTTP2-Settings: AAMAAABk\r\n" % name
+    length = b"Content-Length: %d\r\n\r\n" % len(body)
+    with connect(process) as connection:
+        connection.sendall(POST + offer + length)
+        connection.sendall(body)
+
+        status = connection.recv(65_536).split(b"\r\n")[0]
+
+    assert status == b"HTTP/1.1 200 OK"
 
 
 def test_connection_above_the_limit_is_turned_away_and_the_next_one_served(store: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from app.contract.errors import InputError
 from app.errors import CODES, from_input_error, status_of
@@ -156,6 +157,7 @@ SPLIT = {"is_split_into_words": True}
         ([["Maria"], ["a"] * MAX_CHARS], SPLIT, "text_too_long", 1),
         (["Maria", "I\0on"], {}, "invalid_text", 1),
         (["Maria", "I\ud800on"], {}, "invalid_text", 1),
+        (["Maria", "a" + "\u0301\u0316" * 33], {}, "invalid_text", 1),
         ([["Maria"], ["I\udfffon"]], SPLIT, "invalid_text", 1),
         (["Maria", 3], {}, "invalid_request", 1),
         (["Maria", None], {}, "invalid_request", 1),
@@ -297,3 +299,28 @@ async def test_what_the_contract_refuses_is_the_callers_to_mend(code: str) -> No
 async def test_codes_and_statuses_are_well_formed() -> None:
     assert all(code.isidentifier() and code.islower() for code in CODES)
     assert all(400 <= status < 600 for status, _ in CODES.values())
+
+
+async def test_client_that_leaves_within_its_body_is_499(api: Api) -> None:
+    messages: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b'{"inputs": "Mar', "more_body": True},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    async def send(_: Message) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/ner",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    await api.service.app(scope, receive, send)
+
+    assert await api.total("loyal_requests_total", code="499") == 1
+    assert await api.total("loyal_rejected_total", reason="disconnected") == 1

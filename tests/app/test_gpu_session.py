@@ -14,7 +14,7 @@ from app.contract.manifest import HALF_MODEL, MANIFEST, MODEL, read_manifest, sh
 from app.contract.pipeline import Package, predict
 from app.engine import CPU, CUDA
 from app.gpu_session import LENGTHS, GpuSession
-from app.runtimes import open_engine
+from app.runtimes import batch_bounds, open_engine
 from app.sessions import OnnxSession
 from app.settings import Settings
 from app.trunks import Trunks
@@ -23,7 +23,7 @@ from tests.tiny_package import GOLDEN_INPUTS, GOLDEN_TEXTS, build, edit_json
 
 
 def settings_of(**changes: object) -> Settings:
-    return Settings.model_validate({"max_batch_items": 4, "max_batch_tokens": 64} | changes)
+    return Settings.model_validate({"gpu_max_batch_items": 4, "gpu_max_batch_tokens": 64} | changes)
 
 
 def add_half(package: Path, *, weight: float = 1.0) -> None:
@@ -40,9 +40,14 @@ def add_half(package: Path, *, weight: float = 1.0) -> None:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that is the CPU."""
+
+    class OnCpu(GpuSession):
+        def __init__(self, package: Package, settings: Settings, *, provider: str) -> None:
+            assert provider == CUDA
+            super().__init__(package, settings, provider=CPU)
+
     monkeypatch.setattr(runtimes, "choose_provider", lambda wanted: CUDA)
-    session = lambda *args, provider: GpuSession(*args, provider=CPU)  # noqa: E731
-    monkeypatch.setattr(runtimes, "GpuSession", session)
+    monkeypatch.setattr(runtimes, "GpuSession", OnCpu)
 
 
 @pytest.mark.parametrize("cuda_graphs", [False, True])
@@ -107,6 +112,10 @@ def test_fp16_graph_of_a_package_runs_on_the_gpu(store: Path) -> None:
     engine = open_engine(Package.load(package), settings_of(), trunks=Trunks(), threads=1)
 
     assert engine.session.arithmetic == "fp16"
+    assert batch_bounds(engine.session, settings_of()) == {
+        "max_batch_items": 4,
+        "max_batch_tokens": 64,
+    }
 
 
 @pytest.mark.usefixtures("gpu")
@@ -138,6 +147,10 @@ def test_integer_graph_stays_on_the_cpu(store: Path, caplog: pytest.LogCaptureFi
 
     assert engine.session.provider == CPU
     assert "model_left_on_cpu" in caplog.messages
+    assert batch_bounds(engine.session, settings_of()) == {
+        "max_batch_items": 8,
+        "max_batch_tokens": 1024,
+    }
 
 
 def test_graph_that_the_engine_did_not_put_on_the_gpu_is_out_of_service(store: Path) -> None:
@@ -151,10 +164,12 @@ def test_tensorrt_knows_all_shapes_before_traffic(tmp_path: Path) -> None:
     package = Package.load(build(tmp_path, task="sts"))
     session = GpuSession(package, settings_of(tensorrt_cache="/cache"), provider=CPU)
 
-    options = session._tensorrt(package, settings_of(tensorrt_cache="/cache"))
+    settings = settings_of(tensorrt_cache="/cache")
+    options = session._tensorrt(package, package.model_path, settings)
 
     names = "attention_mask", "input_ids", "token_type_ids"
     assert options["trt_profile_min_shapes"] == ",".join(f"{name}:1x8" for name in names)
     assert options["trt_profile_max_shapes"] == ",".join(f"{name}:4x16" for name in names)
     assert options["trt_engine_cache_path"] == "/cache"
+    assert options["trt_engine_cache_prefix"] == sha256(package.model_path)
     assert options["trt_fp16_enable"] == "0"

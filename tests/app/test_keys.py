@@ -166,6 +166,24 @@ def test_file_mended_after_it_was_broken_takes_effect(
     assert keys.owner_of(ALICE.encode()) == "carol"
 
 
+def test_file_that_may_be_read_again_takes_effect(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content is the same as when it could not be read."""
+    keys = KeyFile(path)
+    path.write_text(key_line("carol", BOB))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(PermissionError()))
+        let_time_pass(monkeypatch)
+        kept = keys.owner_of(ALICE.encode())
+    path.chmod(0o640)
+
+    let_time_pass(monkeypatch)
+
+    assert kept == "alice"
+    assert keys.owner_of(ALICE.encode()) is None
+
+
 def test_new_keys_are_long_and_never_the_same() -> None:
     made = {new_secret() for _ in range(100)}
 

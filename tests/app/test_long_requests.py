@@ -102,6 +102,18 @@ async def test_short_request_is_not_refused_because_a_long_one_waits(cores: Core
         await asyncio.gather(*waiting)
 
 
+async def test_long_request_is_not_refused_because_short_ones_wait(cores: Cores) -> None:
+    gate = Gate()
+    async with batching(gate, cores) as batcher:
+        waiting = await fill(batcher, gate, [window(8)] * LIMITS.max_queue_items)
+
+        with pytest.raises(QueueFull):
+            batcher.refuse_if_full()
+        batcher.refuse_if_full(items=len(LONG), tokens=8 * len(LONG))
+        gate.open()
+        await asyncio.gather(*waiting)
+
+
 async def test_second_long_request_that_does_not_fit_beside_the_first_is_refused(
     cores: Cores,
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
+from app import loading
+from app.__main__ import main
 from app.keys import key_line
 from app.settings import Settings
 from app.tasks import TASKS
@@ -356,6 +358,26 @@ def test_check_reports_each_package_and_fails_if_one_does(store: Path) -> None:
     assert (faulty["package"], faulty["ok"]) == ("ner/faulty/1", False)
     assert "contract_version is 99" in faulty["reason"]
     assert (sound["package"], sound["ok"]) == ("ner/tiny:1", True)
+
+
+def test_check_goes_on_after_a_package_that_fails_unexpectedly(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(store, model="odd")
+    load = loading.load_package
+
+    def load_package(path: Path, *args: object, **kwargs: object) -> object:
+        if "odd" in path.parts:
+            raise RuntimeError("boom")
+        return load(path, *args, **kwargs)
+
+    monkeypatch.setattr(loading, "load_package", load_package)
+
+    code = main(["check", "--model-store", str(store)])
+
+    odd, sound = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (code, odd["ok"], sound["ok"]) == (1, False, True)
+    assert "unexpected RuntimeError" in odd["reason"]
 
 
 def test_check_takes_single_packages(store: Path) -> None:

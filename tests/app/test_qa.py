@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.inputs import MAX_FIELDS
 from app.tasks.qa import QA
 from tests.app.harness import Api, assert_problem, serving
 from tests.tiny_package import MAX_TOKENS, build, write_aliases
@@ -251,6 +252,13 @@ async def test_every_wrong_field_is_reported(api: Api) -> None:
         (0, "inputs.context"),
         (2, "inputs.question"),
     ]
+
+
+async def test_reply_to_many_wrong_fields_is_bounded(api: Api) -> None:
+    response = await ask(api, [about(WHO) | {f"field {n}": 0 for n in range(10_000)}])
+
+    assert_problem(response, 422, "unknown_field")
+    assert len(response.json()["errors"]) == MAX_FIELDS
 
 
 @pytest.mark.parametrize(

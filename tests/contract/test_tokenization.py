@@ -198,3 +198,14 @@ def test_inputs_that_make_too_much_together_are_refused(
         tokenizer.encode(texts, max_total_tokens=needed - 1)
 
     assert (refusal.value.code, refusal.value.index) == ("request_too_long", len(texts) - 1)
+
+
+def test_inputs_that_are_cut_are_bounded_together_too(tokenizer: SubwordTokenizer) -> None:
+    texts = ["la " * 100, "Ana " * 100]
+    needed = 2 * tokenizer.max_tokens
+
+    tokenizer.encode(texts, long="cut", max_total_tokens=needed)
+    with pytest.raises(InputError, match="send less") as refusal:
+        tokenizer.encode(texts, long="cut", max_total_tokens=needed - 1)
+
+    assert refusal.value.index == 1

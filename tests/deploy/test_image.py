@@ -140,25 +140,30 @@ def test_image_is_small(image: Image) -> None:
     assert size < MAX_BYTES
 
 
-def test_build_fails_if_torch_can_be_imported(image: Image) -> None:
+@pytest.mark.parametrize("intruder", ["torch.py", "gcc", "clang", "pip"])
+def test_build_fails_if_torch_or_a_compiler_or_an_installer_is_there(
+    image: Image, intruder: str
+) -> None:
     """The last RUN, once more as root; it makes /models first."""
     last = image.stage.last("RUN")
     assert last
     as_root = replace(image, user="")
     [site] = image.root.glob("opt/loyal/lib/python3*/site-packages")
+    planted = (site if intruder.endswith(".py") else image.root / "usr/local/bin") / intruder
     (image.root / "models").rmdir()
     sound = as_root.run(last.value)
     (image.root / "models").rmdir()
-    (site / "torch.py").touch()
+    planted.touch(mode=0o755)
 
-    with_torch = as_root.run(last.value)
+    failed = as_root.run(last.value)
 
-    (site / "torch.py").unlink()
-    assert (sound.returncode, with_torch.returncode) == (0, 1)
+    planted.unlink()
+    assert (sound.returncode, failed.returncode) == (0, 1)
 
 
 def test_no_compiler_and_no_installer_is_in_the_image(image: Image) -> None:
-    found = image.run("command -v cc gcc clang ld make pip pip3; python -m pip --version")
+    tools = "for tool in cc gcc clang ld make pip pip3; do command -v $tool; done"
+    found = image.run(f"{tools}; python -m pip --version")
 
     assert found.stdout == ""
 

@@ -102,6 +102,14 @@ def test_recipes_of_both_services_differ_only_where_the_gpu_does() -> None:
     assert sum(line.split()[1] == "RUN" for line in different) == 2
 
 
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_recipe_speaks_of_training_recipes_that_exist(path: Path) -> None:
+    named = re.findall(r"/opt/loyal/(training/\S+)", path.read_text())
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert bool(named) == (path.stem == "train")
+
+
 def test_context_has_no_model_and_no_test() -> None:
     top = {name.partition("/")[0] for name in context_files(ROOT)}
 
@@ -160,8 +168,8 @@ def test_service_mounts_what_exists(name: str) -> None:
     assert [one for one in sources if one.startswith("./") and not (ROOT / one).exists()] == []
 
 
-def test_models_are_mounted_read_only() -> None:
-    assert SERVICES["serve"]["volumes"] == ["./model_store:/models:ro"]
+def test_models_and_keys_are_mounted_read_only() -> None:
+    assert SERVICES["serve"]["volumes"] == ["./model_store:/models:ro", "./docker/keys:/keys:ro"]
 
 
 def test_load_comes_from_the_locust_that_is_tested() -> None:
