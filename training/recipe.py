@@ -145,6 +145,10 @@ class TeacherRecipe(Section):
         pattern=f"^{NAME_PATTERN}/{NAME_PATTERN}/[1-9][0-9]*$",
         description="TASK/MODEL/VERSION in the store that the stages have made",
     )
+    stored: bool = Field(
+        default=True,
+        description="whether it becomes a package; without, its students have no cascade",
+    )
     description: str
     max_tokens: int = Field(default=128, ge=16, description="longest window")
     stride: int = Field(default=32, ge=0, description="tokens shared by neighbouring windows")
@@ -173,6 +177,8 @@ class TeacherRecipe(Section):
             raise ValueError("give either an encoder with stages or a fine-tuned model")
         if (self.encoder is None) is bool(self.stages):
             raise ValueError("an encoder needs stages, a fine-tuned model has none")
+        if self.registered and not self.stored:
+            raise ValueError("stored: a model of the store is in the store")
         if self.registered and self.model:
             raise ValueError("registered: a model of the store was made of an encoder and stages")
         return self
@@ -352,7 +358,7 @@ class Recipe(Section):
 
     @property
     def packages(self) -> list[str]:
-        """The models to register, teachers first; not those that come from the store."""
-        stored = {name for name, teacher in self.teachers.items() if teacher.registered}
+        """The models to register, teachers first; not those that come from the store or stay out."""
+        left = {name for name, one in self.teachers.items() if one.registered or not one.stored}
         wanted = self.register_only or self.models
-        return [name for name in self.models if name in wanted and name not in stored]
+        return [name for name in self.models if name in wanted and name not in left]

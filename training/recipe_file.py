@@ -66,6 +66,12 @@ def _contradictions(content: dict, path: Path) -> list[str]:
     for name in only:
         if name not in {**teachers, **students}:
             mistakes.append(f"register_only: no model of this recipe is named {name!r}")
+    unstored = [name for name, one in teachers.items() if _mapping(one).get("stored") is False]
+    for name in unstored:
+        if content.get("calibration"):
+            mistakes.append(f"calibration: {name} is not stored, so nothing can ask it")
+        if name in _mapping(content.get("aliases")).values():
+            mistakes.append(f"aliases: {name} is not stored, so nothing can name it")
     for name, section in teachers.items():
         teacher = _read(TeacherRecipe, section, context)
         if teacher is None:

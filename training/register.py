@@ -117,7 +117,7 @@ def registered(model: str, packages: dict[str, Path], *, home: Path, exports: Pa
     if package is None or sha256(package / MODEL) != sha256(exports / f"{model}.onnx"):
         raise StepError(
             f"{home.name}/{model} is not in the store as it was trained here; register it first, "
-            "or name it in register_only"
+            "name it in register_only, or say `stored: false` of it"
         )
     return f"{home.name}/{model}:{package.name}"
 

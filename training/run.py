@@ -130,7 +130,7 @@ class Road:
     def key(self, name: str) -> str:
         """Short hash of what goes into a model: its section, its data, what it descends from."""
         model = self.recipe.models[name]
-        said_elsewhere = {"description", "encoder", "model", "teachers"}
+        said_elsewhere = {"description", "encoder", "model", "stored", "teachers"}
         own = model.model_dump(mode="json", exclude=said_elsewhere, exclude_defaults=True)
         data = self.data.digest(model.stages)
         if isinstance(model, StudentRecipe):
@@ -365,11 +365,12 @@ class Road:
         exports, home = self.folder("export"), self.store / recipe.task
         taught = student and (
             first.stored_name
+            or (not first.stored and f"{recipe.task}/{student.teachers[0]}")
             or registered(student.teachers[0], packages, home=home, exports=exports)
         )
         record = self._calibrate_step().get(name, {})
         calibration = record and calibration_of(record, teacher=str(taught), data=recipe.dev)
-        calibrated = {"calibration": record} if record else {}
+        shared |= {"calibration": record} if record else {}
         fields = {
             "task": recipe.task,
             "model": name,
@@ -395,6 +396,6 @@ class Road:
             shares_trunk=student is not None and student.trains == "adapters",
             tokenizer=exports / f"{name}.{ENCODER_FILES[self.tokenizer(name).kind]}",
             fields=fields,
-            evaluation=shared | scores | {"compared": evaluation["engines"]} | calibrated,
+            evaluation=shared | scores | {"compared": evaluation["engines"]},
             data_notes=recipe.data_notes,
         )

@@ -165,7 +165,8 @@ class Manifest(Part):
         commit: commit of the code that made it, "-dirty" appended if the tree had changes.
         recipe: file name of the recipe.
         base: the pre-trained model it descends from.
-        teacher: `<task>/<model>:<version>` it was distilled from, None for a teacher.
+        teacher: `<task>/<model>:<version>` it was distilled from, without the version if that is in
+            no store, None for a teacher.
         languages: BCP 47 tags.
         licence: SPDX identifier, or "other", of the weights.
         precision: of the arithmetic at run time.
