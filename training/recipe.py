@@ -166,10 +166,11 @@ class TeacherRecipe(Section):
         """Those that have not been walked before."""
         return () if self.registered else self.stages
 
-    @property
-    def stored_name(self) -> str | None:
-        """TASK/MODEL:VERSION of a model of the store."""
-        return self.registered and ":".join(self.registered.rsplit("/", 1))
+    def name_to_students(self, task: str, model: str) -> str | None:
+        """TASK/MODEL:VERSION of a model of the store, TASK/MODEL of one that stays out of it."""
+        if self.registered:
+            return ":".join(self.registered.rsplit("/", 1))
+        return None if self.stored else f"{task}/{model}"
 
     @model_validator(mode="after")
     def _one_start(self) -> "TeacherRecipe":
@@ -358,7 +359,7 @@ class Recipe(Section):
 
     @property
     def packages(self) -> list[str]:
-        """The models to register, teachers first; not those that come from the store or stay out."""
+        """The models to register, teachers first; not those of the store or kept out of it."""
         left = {name for name, one in self.teachers.items() if one.registered or not one.stored}
         wanted = self.register_only or self.models
         return [name for name in self.models if name in wanted and name not in left]

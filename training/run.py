@@ -364,8 +364,7 @@ class Road:
         shared = {k: v for k, v in evaluation.items() if k != "engines"}
         exports, home = self.folder("export"), self.store / recipe.task
         taught = student and (
-            first.stored_name
-            or (not first.stored and f"{recipe.task}/{student.teachers[0]}")
+            first.name_to_students(recipe.task, student.teachers[0])
             or registered(student.teachers[0], packages, home=home, exports=exports)
         )
         record = self._calibrate_step().get(name, {})

@@ -173,3 +173,12 @@ def test_a_recipe_makes_a_package_of_its_own_and_one_on_a_shared_trunk(tmp_path:
     assert read_manifest(store / "ner/adapted-tiny/2").teacher == "ner/teacher-tiny:1"
     assert [path.name for path in (store / "ner/teacher-tiny").iterdir()] == ["1"]
     assert [path.name for path in (store / TRUNKS).iterdir()] == [trunk.name]
+
+    # A teacher that stays out of the store is named without a version.
+    further["teachers"]["teacher-tiny"]["stored"] = False
+    alone = load_recipe(write_recipe(tmp_path / "alone", further))
+    assert isinstance(alone, Recipe)
+    Road(alone, data, work, tmp_path / "other").run()
+
+    assert read_manifest(tmp_path / "other/ner/adapted-tiny/1").teacher == "ner/teacher-tiny"
+    assert not (tmp_path / "other/ner/teacher-tiny").exists()

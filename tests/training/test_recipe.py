@@ -358,3 +358,31 @@ def test_the_key_of_a_trained_model_stays_as_it_was(tmp_path: Path) -> None:
 
     keys = {name: road.key(name) for name in recipe.models}
     assert keys == {"teacher-tiny": "3c010070a4", "distil-tiny": "7a86c1fecd"}
+
+
+def test_a_teacher_that_stays_out_of_the_store_is_neither_asked_nor_named(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    content["teachers"]["teacher-tiny"]["stored"] = False
+
+    with pytest.raises(RecipeError) as refusal:
+        load_recipe(write_recipe(tmp_path, content))
+
+    assert "calibration: teacher-tiny is not stored, so nothing can ask it" in str(refusal.value)
+    assert "aliases: teacher-tiny is not stored, so nothing can name it" in str(refusal.value)
+
+
+def test_a_teacher_that_stays_out_of_the_store_is_the_same_teacher(tmp_path: Path) -> None:
+    content = recipe_content(tmp_path)
+    del content["calibration"], content["aliases"]
+    data, roads = write_corpora(tmp_path / "data"), []
+    for stored in (True, False):
+        content["teachers"]["teacher-tiny"]["stored"] = stored
+        recipe = load_recipe(write_recipe(tmp_path, content))
+        assert isinstance(recipe, Recipe)
+        roads.append(Road(recipe, data, tmp_path, tmp_path))
+
+    assert roads[0].key("teacher-tiny") == roads[1].key("teacher-tiny")
+    assert [road.recipe.packages for road in roads] == [
+        ["teacher-tiny", "distil-tiny"],
+        ["distil-tiny"],
+    ]
