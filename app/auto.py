@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.answering import Call
 from app.contract.encoded_text import Input, Pair
-from app.contract.heads import NumberHead, VectorHead
+from app.contract.heads import NumberHead, VectorHead, label_names
 from app.contract.manifest import Manifest
 from app.errors import ServiceError
 from app.inference import code_points, refuse_if_full
@@ -63,11 +63,21 @@ async def choose_model(call: Call, registry: Registry, *, left_s: float) -> Serv
     choices = [
         Choice(entry.served, _loyalty(entry, registry), _expected_s(entry.served, inputs))
         for entry in registry.standing(task)
-        if entry.state == "ready" and entry.served
+        if entry.state == "ready" and entry.served and _stands_in(entry, registry.default(task))
     ]
     # A stopped registry refuses here, and one that loads on demand loads.
     default = await registry.obtain(task, None) if not choices else None
     return default or choose(choices, left_s).model
+
+
+def _stands_in(entry: Entry, default: Entry | None) -> bool:
+    """Whether a model says the labels of the task's default, in all of its languages."""
+    if default is None or default.manifest is None or entry.manifest is None:
+        return True
+    own, wanted = entry.manifest, default.manifest
+    return set(wanted.languages) <= set(own.languages) and (
+        set(label_names(own.head)) == set(label_names(wanted.head))
+    )
 
 
 def _loyalty(entry: Entry, registry: Registry) -> float:

@@ -44,11 +44,13 @@ def find_contenders(
         models = of_task.get(task, [])
         ready = [model for model in models if model["state"] == "ready"]
         teachers = [model for model in ready if "teacher" in model["aliases"]]
+        taught = {f"{task}/{_name(teacher)}" for teacher in teachers}
         newest = {m["model"]: m for m in sorted(ready, key=lambda model: int(model["version"]))}
         students = [
             model
             for name, model in sorted(newest.items())
-            if (model.get("teacher") or "default" in model["aliases"]) and model not in teachers
+            if (model.get("teacher") in taught or "default" in model["aliases"])
+            and model not in teachers
         ]
         if not models:
             skipped[task] = "the store has no model of it"

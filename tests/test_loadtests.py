@@ -226,6 +226,7 @@ def test_contenders_are_the_teacher_and_the_newest_of_each_student() -> None:
         model("small", teacher="ner/big:1"),
         model("small", version=10, teacher="ner/big:1"),
         model("other-big"),
+        model("other-small", teacher="ner/other-big"),
         model("tiny", aliases=["default"]),
         model("broken", state="failed", teacher="ner/big:1", reason="a fault"),
     ]

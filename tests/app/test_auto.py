@@ -12,12 +12,13 @@ import httpx
 import pytest
 
 from app.auto import UNKNOWN_LOYALTY, Choice, choose
+from app.contract.heads import SpanHead
 from app.contract.manifest import MANIFEST, MODEL
 from app.latency import MIN_REQUESTS
 from app.loading import ServedModel
 from tests.app.harness import Api, assert_problem, serving, starting, until
 from tests.app.tensors import tensor
-from tests.tiny_package import build, edit_json, write_aliases
+from tests.tiny_package import HEADS, build, edit_json, write_aliases
 
 pytestmark = pytest.mark.anyio
 
@@ -112,6 +113,21 @@ async def test_latency_of_live_traffic_decides_who_can_answer(
     plant(api, big=400, tiny=300, fast=200, unknown=100)
 
     assert await answered_by(api, slo_ms) == answered
+
+
+@pytest.mark.parametrize("other", ["languages", "labels"])
+async def test_model_of_another_language_or_with_other_labels_is_never_chosen(
+    store: Path, other: str
+) -> None:
+    more = (*HEADS["ner"].labels, "B-GENE", "I-GENE")
+    package = build(store, model="other", head=SpanHead(labels=more) if other == "labels" else None)
+    if other == "languages":
+        edit_json(package / MANIFEST, languages=["en"])
+    score = {"value": 0.99, "low": 0.0, "high": 1.0, "n": 100}
+    edit_json(package / MANIFEST, loyalty={"label_loyalty": score})
+    async with serving(store, request_timeout_ms=LONGEST_MS) as api:
+        assert served(api, "other").manifest.loyalty
+        assert await answered_by(api) == "ner/tiny:1"
 
 
 async def test_without_traffic_the_measured_speed_decides(api: Api) -> None:
