@@ -68,10 +68,14 @@ def _register(options: argparse.Namespace) -> int:
 
 def _walk(options: argparse.Namespace, recipe: Recipe | EncoderFile, until: str) -> int:
     if isinstance(recipe, EncoderFile):
+        if options.students:
+            raise TrainingError(f"{options.recipe}: --students: an encoder has none")
         return _walk_encoder(options, recipe, until)
     from training import processes  # heavy: torch and transformers
     from training.run import Road
 
+    if options.students:
+        recipe = recipe.only(options.students)
     road = Road(recipe, _data_dir(options.data_dir), options.work_dir, options.store)
     result = road.run(until)
     if processes.is_main():
@@ -197,6 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     road.add_argument("recipe", type=Path)
     road.add_argument("--data-dir", type=Path, help="corpora; default $LOYAL_DATA, ../shared/data")
     road.add_argument("--work-dir", type=Path, default=Path("runs"), help="intermediate results")
+    road.add_argument(
+        "--students", nargs="+", metavar="NAME", help="these alone, and their teachers; all if none"
+    )
     road.add_argument("--store", type=Path, default=Path("model_store"), help="model store")
     run = commands.add_parser("run", parents=[road], help="walk the road; finished steps are kept")
     run.add_argument("--until", choices=STEPS, default=STEPS[-1], help="last step")

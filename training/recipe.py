@@ -5,6 +5,7 @@ A recipe of a task names its teachers and students; a recipe of an encoder stand
 examples, encoders' recipes) are found from its own folder, models as `from_pretrained` finds them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from app.contract.projection import MAX_FEATURES
 from training.datasets import CORPORA
 from training.datasets.examples import Utterance
 from training.encoder_recipe import EncoderRecipe
+from training.errors import RecipeError
 from training.sections import (
     CorpusSplit,
     Layers,
@@ -340,6 +342,35 @@ class Recipe(Section):
     )
     golden: str = Field(description="file of examples, one a line, a pair with a tab between")
     path: Path = Field(default=Path(), exclude=True)
+    chosen: tuple[Name, ...] = Field(default=(), exclude=True)
+
+    def only(self, students: Sequence[str]) -> "Recipe":
+        """The recipe with some of its students and their teachers alone.
+
+        Raises:
+            RecipeError: it has no such student, or registers none of the models that are left.
+        """
+        if unknown := [name for name in students if name not in self.students]:
+            raise RecipeError(
+                f"{self.path}: no student is named {', '.join(unknown)}; "
+                f"there are {', '.join(self.students)}"
+            )
+        left = {name: one for name, one in self.students.items() if name in students}
+        taught_by = {teacher for one in left.values() for teacher in one.teachers}
+        teachers = {name: one for name, one in self.teachers.items() if name in taught_by}
+        models = [*teachers, *left]
+        registered = tuple(name for name in self.register_only if name in models)
+        if self.register_only and not registered:
+            raise RecipeError(f"{self.path}: register_only names none of {', '.join(models)}")
+        part = {"teachers": teachers, "students": left, "chosen": tuple(left)}
+        part |= {"aliases": {k: name for k, name in self.aliases.items() if name in models}}
+        return self.model_copy(update=part | {"register_only": registered})
+
+    @property
+    def command(self) -> str:
+        """What walks it, from the project's root."""
+        students = f" --students {' '.join(self.chosen)}" if self.chosen else ""
+        return f"python -m training run training/recipes/{self.file}{students}"
 
     @property
     def file(self) -> str:

@@ -124,8 +124,8 @@ def _markdown(
     items = {score["n"] for score in first.values()}
     parts = [
         f"# {recipe.name}",
-        f"`python -m training run training/recipes/{recipe.file}`, "
-        f"commit {evaluation['commit']}, seed {evaluation['seed']}, on {evaluation['hardware']}.",
+        f"`{recipe.command}`, commit {evaluation['commit']}, "
+        f"seed {evaluation['seed']}, on {evaluation['hardware']}.",
         f"Development split: {dev['corpus']} {dev['split']}, {dev['examples']} examples, n "
         f"{' and '.join(map(str, sorted(items)))}. Intervals: bootstrap over examples. Loyalty is "
         "to the (first) teacher as served; a teacher's fp32 row to itself. Speed: one thread, "
