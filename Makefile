@@ -11,7 +11,7 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-serving test-training test-deploy lint format types check load results bench bench-encode bench-peers bench-overload bench-long bench-trunks bench-startup soak dashboard lock audit sbom constraints clean
+.PHONY: help serve test test-serving test-training test-deploy test-images lint format types check load results bench bench-encode bench-peers bench-overload bench-long bench-trunks bench-startup soak dashboard lock audit sbom constraints clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -27,8 +27,11 @@ test-serving: $(TEST)/.ready ## Run the tests of the service, in an environment 
 test-training: $(TRAIN)/.ready ## Run the tests of training, in an environment with torch.
 	$(TRAIN)/bin/python -m pytest tests/training
 
-test-deploy: $(DEPLOY)/.ready ## Carry out the image's recipe in a Debian root, and let Prometheus watch a service; skips what needs root, debootstrap or prometheus.
+test-deploy: $(DEPLOY)/.ready ## Carry out the image's recipe in a Debian root and by podman, compose it, and let Prometheus watch a service; skips what the machine has not.
 	$(DEPLOY)/bin/python -m pytest tests/deploy
+
+test-images: $(DEPLOY)/.ready ## Build the images of gigabytes too, by podman, and start them; 10 minutes.
+	$(DEPLOY)/bin/python -m pytest tests/deploy -m images --capture=no
 
 lint: $(TEST)/.ready ## Check style and formatting, changing nothing.
 	$(TEST)/bin/ruff check .
@@ -43,7 +46,7 @@ types: $(TEST)/.ready ## Check the types: app/ strictly, training/ where annotat
 
 check: test lint types audit sbom ## Run everything that must pass before a merge.
 
-load: $(LOAD)/.ready ## Load teacher and students of every task in turn and write loadtests/RESULTS.md; 6 minutes a task.
+load: $(LOAD)/.ready ## Load teacher and students of every task in turn and write loadtests/RESULTS.md; 3 minutes a task.
 	$(LOAD)/bin/python -m loadtests.compare
 
 results: $(LOAD)/.ready ## Measure all of loadtests/RESULTS.md anew but bench-peers and bench-trunks, one after the other; an hour on quiet cores.

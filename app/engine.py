@@ -32,7 +32,7 @@ def wheel_fault(wheels: Sequence[str] = WHEELS) -> str | None:
     both = " and ".join(found)
     return (
         f"{both} are both installed and overwrite each other: `pip uninstall {' '.join(found)}`, "
-        "then install either loyal[cpu] or loyal[gpu]"
+        "then install the extra `cpu` or `gpu`, not both (README.md, On a GPU)"
     )
 
 
@@ -46,8 +46,9 @@ try:
     onnxruntime.InferenceSession  # noqa: B018 - what is left after one of two wheels was removed
 except (ImportError, AttributeError) as error:
     raise StartupError(
-        f"onnxruntime cannot be imported ({error}); install it with `pip install 'loyal[cpu]'`, "
-        "or 'loyal[gpu]'; if pip says that it is there, add --force-reinstall"
+        f"onnxruntime cannot be imported ({error}); in the project's folder, "
+        "`pip install --constraint constraints.txt '.[cpu]'` installs it, or '.[gpu]'; if pip says "
+        "that it is there, `pip install --force-reinstall onnxruntime`, or onnxruntime-gpu"
     ) from error
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _warn(reason: str) -> None:
 def _provider_fault(provider: str) -> str | None:
     """Why a provider of the GPU cannot be used; None if it can."""
     if provider not in onnxruntime.get_available_providers():
-        return "this onnxruntime has no CUDA provider: install loyal[gpu] instead of loyal[cpu]"
+        return "this onnxruntime has no CUDA provider: install the extra `gpu` instead of `cpu`"
     return gpu_fault(needed=onnxruntime.cuda_version) or _library_fault(provider)
 
 
@@ -111,7 +112,7 @@ def _library_fault(provider: str) -> str | None:
                 f"TensorRT cannot be loaded ({error}); `pip install tensorrt-cu13` and put its "
                 "folder on LD_LIBRARY_PATH, or set LOYAL_PROVIDER=cuda"
             )
-        return f"a CUDA library cannot be loaded ({error}); loyal[gpu] brings those that fit"
+        return f"a CUDA library cannot be loaded ({error}); the extra `gpu` brings those that fit"
     return None
 
 

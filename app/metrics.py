@@ -110,6 +110,12 @@ class Metrics:
             "regression_mae": self._gauge(
                 "loyalty_regression_mae", "Mean distance to the teacher's score."
             ),
+            "expected_label_ratio": self._gauge(
+                "loyalty_expected_label_ratio", "The same on held-out data, of the manifest."
+            ),
+            "expected_regression_mae": self._gauge(
+                "loyalty_expected_regression_mae", "The same on held-out data, of the manifest."
+            ),
             "window_inputs": self._gauge(
                 "loyalty_window_inputs", "Inputs that the loyalty gauges are about."
             ),
@@ -211,6 +217,10 @@ class Metrics:
     ) -> None:
         """Read a loyalty gauge of one model version when it is scraped."""
         self._loyalty[gauge].labels(task, model, version).set_function(value)
+
+    def set_loyalty(self, task: str, model: str, version: str, gauge: str, value: float) -> None:
+        """Set a loyalty gauge of one model version for good."""
+        self._loyalty[gauge].labels(task, model, version).set(value)
 
     def forget_loyalty(self, task: str, model: str, version: str) -> None:
         """Drop the loyalty gauges of one model version."""

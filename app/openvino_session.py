@@ -89,7 +89,8 @@ def _import_openvino() -> ModuleType:
     except ImportError as error:
         raise StartupError(
             f"OpenVINO cannot be imported ({error}); install it with "
-            "`pip install 'loyal[openvino]'`, or set LOYAL_RUNTIME=onnxruntime"
+            "`pip install --constraint constraints.txt '.[openvino]'` in the project's folder, or "
+            "set LOYAL_RUNTIME=onnxruntime"
         ) from error
     module: ModuleType = openvino
     return module

@@ -15,7 +15,7 @@ from functools import partial
 from app.answering import Call
 from app.batching import Batcher
 from app.contract.errors import ContractError
-from app.contract.loyalty import Loyalty, Reading, check_comparable, compare
+from app.contract.loyalty import Loyalty, Reading, check_comparable, compare, held_out
 from app.errors import QueueFull, ServiceError, Unavailable
 from app.inference import Prediction, compute, encode, run
 from app.loading import ServedModel
@@ -35,6 +35,8 @@ MEASURES: dict[str, Measure] = {
     ),
 }
 """Gauge -> what it is the mean of."""
+EXPECTED = ("label_ratio", "regression_mae")
+"""Gauges beside which the manifest's own measure stands."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +193,10 @@ class Shadow:
             self._close_window(student)
         if student not in self._windows:
             self._windows[student] = Window(teacher, deque(maxlen=self._window))
+            known = held_out(student.manifest.head, student.manifest.loyalty)
+            for name in EXPECTED:
+                if (value := MEASURES[name](known)) is not None:
+                    self._metrics.set_loyalty(*_labels(student), f"expected_{name}", value)
 
     def _close_window(self, student: ServedModel) -> None:
         del self._windows[student]

@@ -23,7 +23,8 @@ try:
 except ImportError as error:
     raise StartupError(
         f"{OTLP_ENDPOINT} is set, but OpenTelemetry cannot be imported ({error}); install it with "
-        "`pip install 'loyal[otel]'`, or unset the variable"
+        "`pip install --constraint constraints.txt '.[otel]'` in the project's folder, or unset "
+        "the variable"
     ) from error
 
 SERVICE = "loyal"

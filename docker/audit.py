@@ -12,6 +12,8 @@ import sysconfig
 from pathlib import Path
 
 LOCKS = sorted(Path(__file__).parent.glob("*.lock"))
+UNREACHABLE = ("ConnectionError", "Timeout", "ProxyError", "SSLError", "Server Error")
+"""How pip-audit says that nobody answered: no network, a proxy, a service that is down."""
 ACCEPTED: dict[str, str] = {}
 """Advisory -> why it does not concern this service."""
 
@@ -37,7 +39,7 @@ def audit(lock: Path, advisories: str | None) -> int:
         packages = json.loads(result.stdout)["dependencies"]
     except ValueError:
         reason = (result.stderr.strip().splitlines() or ["no output"])[-1]
-        if "ConnectionError" not in reason and "Timeout" not in reason:
+        if not any(fault in reason for fault in UNREACHABLE):
             print(f"{lock.name}: pip-audit failed: {reason}", file=sys.stderr)
             return 1
         print(f"{lock.name}: not audited, the advisories cannot be reached")

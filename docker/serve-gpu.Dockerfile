@@ -1,6 +1,7 @@
 # The service on an NVIDIA GPU, without models: mount a store on /models.
 #   docker build -f docker/serve-gpu.Dockerfile -t loyal-gpu .
-#   docker run --gpus all --read-only --tmpfs /tmp -v "$PWD/model_store:/models:ro" -p 127.0.0.1:8000:8000 loyal-gpu
+#   docker run --gpus all --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --stop-timeout 35 \
+#       -v "$PWD/model_store:/models:ro" -p 127.0.0.1:8000:8000 loyal-gpu
 # The CUDA runtime and cuDNN are the packages that onnxruntime-gpu itself asks for, locked with it, so
 # that they always match; the driver comes from the host. It has to know CUDA 13: 580 or newer.
 FROM debian:bookworm-slim@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716 AS python
@@ -43,7 +44,8 @@ ENV PATH=/opt/loyal/bin:/usr/local/bin:/usr/bin:/bin \
 # compiler got in.
 RUN mkdir /models \
     && python -c "import app.server" \
-    && for library in libcudart.so.13 libcublasLt.so.13 libcudnn.so.9; do \
+    && for library in libcudart.so.13 libcublas.so.13 libcublasLt.so.13 libcurand.so.10 libcufft.so.12 \
+        libnvrtc.so.13 libcudnn.so.9; do \
         python -c "import ctypes, sys; ctypes.CDLL(sys.argv[1])" "$library" || exit 1; done \
     && ! python -c "import torch" 2>/dev/null \
     && for tool in cc gcc clang pip; do ! command -v "$tool" || exit 1; done

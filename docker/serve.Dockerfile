@@ -1,6 +1,7 @@
 # The service on a CPU, without models: mount a store on /models.
 #   docker build -f docker/serve.Dockerfile -t loyal .
-#   docker run --read-only --tmpfs /tmp -v "$PWD/model_store:/models:ro" -p 127.0.0.1:8000:8000 loyal
+#   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --stop-timeout 35 \
+#       -v "$PWD/model_store:/models:ro" -p 127.0.0.1:8000:8000 loyal
 FROM debian:bookworm-slim@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716 AS python
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3=3.11.* \

@@ -6,11 +6,13 @@ RESULTS.md.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.contract.encoding import Encoder
+from app.contract.manifest import ALIASES
 from app.contract.normalization import normalize
 from app.contract.pipeline import Package
 from app.contract.projected_text import ProjectionEncoder
@@ -23,7 +25,7 @@ WINDOW = {"max_tokens": 512, "stride": 0}
 def main() -> None:
     args = parse_arguments()
     projection = ProjectionEncoder(features=args.features, case=False, **WINDOW)
-    subword = Package.load(args.package)
+    subword = Package.load(args.package or default_package(Path("model_store/ner")))
     encoders = {
         f"projection, {args.features} features": projection,
         f"subwords of {subword.manifest.name}": subword.encoder,
@@ -63,13 +65,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--package",
         type=Path,
-        default=Path("model_store/ner/distil-ro/3"),
-        help="whose tokenizer is the other side",
+        help="whose tokenizer is the other side; the default model of ner if not given",
     )
     parser.add_argument("--features", type=int, default=1024, help="of the projection")
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1, 32], help="texts a call")
     parser.add_argument("--repetitions", type=int, default=20, help="passes; the fastest counts")
     return parser.parse_args()
+
+
+def default_package(task: Path) -> Path:
+    """The newest version of the model that answers for a task."""
+    model = task / json.loads((task / ALIASES).read_bytes())["default"]
+    return max(model.iterdir(), key=lambda version: int(version.name))
 
 
 def encode_all(encoder: Encoder, batch_size: int) -> None:

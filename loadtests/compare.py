@@ -52,10 +52,7 @@ def main() -> None:
         "inputs": [lengths(task.task) for task in contenders],
         "rows": [row for task in contenders for row in rows_of(task, runs)],
         "ratios": [row for task in contenders for row in ratios_of(task, runs)],
-        "loyalty": [
-            row | {"manifest": manifest_loyalty(contenders, row)}
-            for row in loyalties(contenders, model_store=args.model_store)
-        ],
+        "loyalty": list(loyalties(contenders, model_store=args.model_store)),
     }
     print(record("load", result, folder=args.output))
     draw_latencies(result["rows"], args.output / "results/load-latency.png")
@@ -82,8 +79,8 @@ def parse_arguments() -> argparse.Namespace:
         default=0.7,
         help="open arrivals, as a share of what the teacher answers under the most users",
     )
-    parser.add_argument("--seconds", type=int, default=5, help="of each run, after warm-up")
-    parser.add_argument("--repetitions", type=int, default=5, help="runs of each model and load")
+    parser.add_argument("--seconds", type=int, default=3, help="of each run, after warm-up")
+    parser.add_argument("--repetitions", type=int, default=3, help="runs of each model and load")
     parser.add_argument("--model-store", default="model_store", help="folder of the packages")
     parser.add_argument("--output", type=Path, default=HERE, help="folder of report and results")
     return parser.parse_args()
@@ -171,12 +168,6 @@ def ratios_of(task: Contenders, runs: Sequence[Run]) -> list[dict[str, Any]]:
                 )
             rows.append(row)
     return rows
-
-
-def manifest_loyalty(contenders: Sequence[Contenders], row: dict[str, Any]) -> dict[str, Any]:
-    """What a student's manifest says of its loyalty, by measure."""
-    [task] = [one for one in contenders if one.task == row["task"]]
-    return dict(task.loyalty[row["model"]])
 
 
 def lengths(task: str) -> dict[str, Any]:

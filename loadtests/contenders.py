@@ -12,13 +12,11 @@ class Contenders:
     Attributes:
         teacher: what the alias `teacher` means.
         students: the newest version of every other model that has a teacher or is the default.
-        loyalty: student -> what its manifest says of its loyalty, by measure.
     """
 
     task: str
     teacher: str
     students: tuple[str, ...]
-    loyalty: Mapping[str, Mapping[str, Any]]
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -59,8 +57,7 @@ def find_contenders(
         elif not students:
             skipped[task] = "no student is in service" + _reasons(models)
         else:
-            loyalty = {_name(student): student.get("loyalty") or {} for student in students}
-            found.append(Contenders(task, _name(teachers[0]), tuple(loyalty), loyalty))
+            found.append(Contenders(task, _name(teachers[0]), tuple(map(_name, students))))
     return found, skipped
 
 

@@ -19,6 +19,7 @@ COMPARE_TIMEOUT_S = 120.0
 POLL_S = 0.05
 COUNTED = ("loyal_shadow_samples_total", "loyal_shadow_dropped_total")
 MEASURES = ("label_ratio", "probability_ratio", "regression_mae")
+MEASURES += ("expected_label_ratio", "expected_regression_mae")
 
 
 def loyalties(contenders: Sequence[Contenders], *, model_store: str) -> Iterator[dict[str, Any]]:

@@ -52,6 +52,15 @@ def test_error_code_is_documented_with_its_status(code: str) -> None:
     assert str(CODES[code][0]) in table_rows()[code]
 
 
+def test_nobody_is_told_to_install_another_package_of_our_name() -> None:
+    """The project is on no index, and `loyal` on PyPI is somebody else's."""
+    root = README.parent
+    told = [README, *root.glob("docker/*"), *root.glob("app/**/*.py")]
+    texts = {path: path.read_text(encoding="utf-8") for path in told if path.is_file()}
+
+    assert [path for path, text in texts.items() if re.search(r"\bloyal\[\w", text)] == []
+
+
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_metric_is_documented(name: str) -> None:
     assert name in table_rows()

@@ -6,12 +6,14 @@ import random
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bench import Row
+from loadtests.bench_encode import default_package
 from loadtests.clients import Load, Sample, arrivals, closed_loop, open_loop
 from loadtests.connection import Malformed, post, take_reply
 from loadtests.contenders import find_contenders
@@ -29,6 +31,7 @@ from loadtests.inputs import draw, inputs_of, v1, v2, words
 from loadtests.replies import fault
 from loadtests.sections import bench_section, live_loyalty
 
+STORE = Path(__file__).parents[1] / "model_store"
 TASKS = ("ner", "tagging", "parse", "sentiment", "dialect", "sts", "qa")
 
 
@@ -48,6 +51,10 @@ def test_ratios_pair_repetitions() -> None:
 
 def test_ratios_to_nothing_are_none() -> None:
     assert ratios([1.0, 2.0], [1.0, 0.0]) is None
+
+
+def test_encoding_is_measured_on_a_package_of_the_store() -> None:
+    assert (default_package(STORE / "ner") / "tokenizer.json").is_file()
 
 
 @given(st.lists(st.floats(1, 1e9), min_size=1))

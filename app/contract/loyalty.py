@@ -5,7 +5,7 @@ so the models may differ in tokenizer, window and order of labels.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,16 @@ from app.contract.decisions import Decisions, decisions, label_sets
 from app.contract.decoding import similarity
 from app.contract.encoded_text import EncodedText, WindowOutputs
 from app.contract.errors import ContractError
-from app.contract.heads import AnswerHead, Head, NumberHead, ScoreHead, VectorHead
+from app.contract.heads import (
+    AnswerHead,
+    Head,
+    NumberHead,
+    ParseHead,
+    ScoreHead,
+    TagHead,
+    VectorHead,
+)
+from app.contract.manifest import Score
 from app.contract.probabilities import softmax
 
 Probabilities = NDArray[np.floating]
@@ -77,6 +86,33 @@ def check_comparable(student: Head, teacher: Head) -> None:
                 f"{name}: only one of student and teacher has {', '.join(odd[:5])}; "
                 "models with the same labels, in any order, are needed"
             )
+
+
+def held_out(head: Head, scores: Mapping[str, Score]) -> Loyalty:
+    """What a manifest says of a student's loyalty, in the measures of `compare`.
+
+    Args:
+        head: of the student.
+        scores: its `Manifest.loyalty`.
+
+    Returns:
+        Labels pooled over all outputs that are compared live; nothing for what was not measured.
+    """
+    match head:
+        case TagHead():
+            names: tuple[str, ...] = ("label_loyalty", "xpos_label_loyalty")
+        case ParseHead():
+            names = ("intent_label_loyalty", "slot_label_loyalty")
+        case _:
+            names = ("label_loyalty",)
+    found = [scores[name] for name in names if name in scores]
+    compared = sum(score.n for score in found)
+    regression = scores.get("regression_loyalty")
+    return Loyalty(
+        compared,
+        label=sum(s.value * s.n for s in found) / compared if compared else None,
+        regression=regression.value if regression else None,
+    )
 
 
 def compare(student: Reading, teacher: Reading) -> Loyalty:

@@ -43,6 +43,12 @@ async def gauges(api: Api, model: str = "tiny") -> dict[str, float]:
     }
 
 
+async def expectations(api: Api) -> dict[str, float]:
+    """What manifests say of loyalty, of students that are being compared."""
+    found = await api.metrics()
+    return {name: v for (name, _), v in found.items() if name.startswith("loyal_loyalty_expected")}
+
+
 async def samples(api: Api, model: str = "tiny") -> float:
     return await api.total("loyal_shadow_samples_total", model=model)
 

@@ -64,8 +64,8 @@ def test_complete_gpu_is_used_as_wanted(
 @pytest.mark.parametrize(
     ("wanted", "parts", "named"),
     [
-        ("cuda", {"providers": [CPU]}, r"install loyal\[gpu\] instead of loyal\[cpu\]"),
-        ("tensorrt", {"providers": [CPU]}, r"install loyal\[gpu\] instead of loyal\[cpu\]"),
+        ("cuda", {"providers": [CPU]}, "install the extra `gpu` instead of `cpu`"),
+        ("tensorrt", {"providers": [CPU]}, "install the extra `gpu` instead of `cpu`"),
         ("cuda", {"providers": GPU_WHEEL, "gpu": "no NVIDIA driver is here"}, "no NVIDIA driver"),
         ("cuda", {"providers": GPU_WHEEL, "missing": "_cuda"}, "CUDA library cannot be loaded"),
         ("tensorrt", {"providers": GPU_WHEEL, "missing": "_tensorrt"}, "TensorRT cannot be loaded"),

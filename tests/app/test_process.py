@@ -312,7 +312,7 @@ def test_missing_engine_is_one_clear_line(store: Path) -> None:
 
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
-    assert "pip install 'loyal[cpu]'" in line
+    assert "pip install --constraint constraints.txt '.[cpu]'" in line
 
 
 @pytest.mark.parametrize(

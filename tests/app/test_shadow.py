@@ -27,6 +27,7 @@ from tests.app.shadowing import (
     ALL,
     compared,
     drops,
+    expectations,
     gauges,
     pending,
     samples,
@@ -114,6 +115,20 @@ class TestGauges:
 
         assert await gauges(api) == {"label_ratio": 1, "probability_ratio": 1}
         assert await samples(api) == 2
+
+    async def test_what_the_manifest_says_stands_beside_them_while_a_student_has_a_window(
+        self, pair: Path
+    ) -> None:
+        known = {"value": 0.93, "low": 0.9, "high": 0.95, "n": 619}
+        edit_json(pair / "ner/tiny/1" / MANIFEST, loyalty={"label_loyalty": known})
+        async with serving(pair, **ALL) as api:
+            before = await expectations(api)
+            await api.ner("Ion")
+            await compared(api)
+            found = await expectations(api)
+
+        assert before == {}
+        assert found == {"loyal_loyalty_expected_label_ratio": pytest.approx(0.93)}
 
     async def test_every_word_counts_the_same(self, api: Api) -> None:
         """Of the words Ion, merge, la, Iași and merge two are disagreed on."""

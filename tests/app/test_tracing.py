@@ -151,7 +151,7 @@ def test_missing_extra_is_one_clear_line(store: Path, monkeypatch: pytest.Monkey
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
     assert f"{ENDPOINT} is set" in line
-    assert "pip install 'loyal[otel]'" in line
+    assert "pip install --constraint constraints.txt '.[otel]'" in line
 
 
 def test_extra_is_not_needed_without_an_endpoint(tmp_path: Path) -> None:

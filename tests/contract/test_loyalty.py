@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from app.contract.errors import ContractError
 from app.contract.heads import AnswerHead, ClassHead, Head, ParseHead, ScoreHead, SpanHead, TagHead
-from app.contract.loyalty import Loyalty, Reading, check_comparable, compare
+from app.contract.loyalty import Loyalty, Reading, check_comparable, compare, held_out
+from app.contract.manifest import Score
 from tests.contract.readings import Span, between_specials, encoded_words, spaced
 
 LABELS = ("O", "B-X", "I-X")
@@ -144,3 +145,39 @@ def test_loyalty_is_symmetric_and_in_its_ranges(
     assert 1 - math.sqrt(math.log(2)) - 1e-6 <= there.probability <= 1
     assert -1e-6 <= there.probability_base2 <= 1
     assert compare(first, first) == Loyalty(len(rows), 0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("head", "scores", "expected"),
+    [
+        (SpanHead(labels=LABELS), {"label_loyalty": (0.9, 10)}, Loyalty(10, label=0.9)),
+        # 90 of 100 universal tags and 40 of 50 others are 130 of 150 live decisions.
+        (
+            TagHead(labels=("A", "B"), xpos=("Ab", "Bc")),
+            {"label_loyalty": (0.9, 100), "xpos_label_loyalty": (0.8, 50)},
+            Loyalty(150, label=130 / 150),
+        ),
+        # Whole trees are not what is compared live.
+        (
+            ParseHead(intents=("A", "B"), slots=LABELS),
+            {
+                "label_loyalty": (0.5, 10),
+                "intent_label_loyalty": (1.0, 10),
+                "slot_label_loyalty": (0.9, 30),
+            },
+            Loyalty(40, label=37 / 40),
+        ),
+        (ScoreHead(low=0, high=5), {"regression_loyalty": (0.88, 9)}, Loyalty(0, regression=0.88)),
+        (SpanHead(labels=LABELS), {}, Loyalty(0)),
+    ],
+)
+def test_what_a_manifest_says_is_put_as_live_loyalty_is(
+    head: Head, scores: dict[str, tuple[float, int]], expected: Loyalty
+) -> None:
+    known = {k: Score(value=v, low=v, high=v, n=n) for k, (v, n) in scores.items()}
+
+    found = held_out(head, known)
+
+    assert found.compared == expected.compared
+    assert found.label == (expected.label and pytest.approx(expected.label))
+    assert found.regression == expected.regression

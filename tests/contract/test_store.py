@@ -7,6 +7,7 @@ import pytest
 
 from app.contract.golden import read_golden, replay
 from app.contract.heads import VectorHead
+from app.contract.loyalty import held_out
 from app.contract.manifest import CARD, EVALUATION
 from app.contract.pipeline import Package, predict_outputs
 from app.trunks import Trunks
@@ -41,6 +42,14 @@ def test_a_package_has_card_and_evaluation_with_intervals(package: Package) -> N
     for score in package.manifest.quality.values():
         assert score.low <= score.value <= score.high
         assert score.n > 0
+
+
+def test_a_student_has_what_its_live_loyalty_is_held_against(package: Package) -> None:
+    """The alert of the deployment reads it; without it a student could stray unseen."""
+    manifest = package.manifest
+    known = held_out(manifest.head, manifest.loyalty)
+
+    assert (known.label is not None or known.regression is not None) is bool(manifest.teacher)
 
 
 def test_batched_answers_stay_within_a_bound_of_single_ones(package: Package) -> None:

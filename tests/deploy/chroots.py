@@ -16,23 +16,23 @@ from pathlib import Path
 import psutil
 
 from tests.deploy.dockerfile import Instruction, Stage, context_files, read_stages
+from tests.deploy.indices import Mount, lend
 
 SUITE = "bookworm"
 TOOLS = ("debootstrap", "unshare", "chroot", "mount", "setpriv")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-LENT = [form for name in ("http_proxy", "https_proxy", "no_proxy") for form in (name, name.upper())]
-LENT += ["PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT"]
-"""What a build takes from this machine to reach package indices, if it is set."""
+PROXIES = [f for name in ("http_proxy", "https_proxy", "no_proxy") for f in (name, name.upper())]
+"""Variables that a build takes from this machine, as container engines do, if they are set."""
+RESOLVER = [(Path(path), path) for path in ("/etc/resolv.conf", "/etc/hosts")]
 
 # In these, "$root" is the root; they run in a mount and process namespace of their own.
 BUILD_MOUNTS = """
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/run"
-for one in resolv.conf hosts; do
-    touch "$root/etc/$one"
-    mount --bind "/etc/$one" "$root/etc/$one"
+printf '%s\\n' "$LENT" | while read -r source target; do
+    if [ -d "$source" ]; then mkdir -p "$root$target"; else touch "$root$target"; fi
+    mount --bind "$source" "$root$target"
 done
-[ -z "$AUTHORITIES" ] || cp "$AUTHORITIES" "$root/run/authorities.crt"
 """
 SERVE_MOUNTS = """
 mount --bind "$root" "$root"
@@ -70,6 +70,7 @@ class Image:
         workdir: where its commands run.
         user: UID:GID of its commands; empty for root.
         stage: the instructions that made it.
+        lent: what RUN steps see of this machine.
     """
 
     root: Path
@@ -77,16 +78,15 @@ class Image:
     env: dict[str, str] = field(default_factory=lambda: {"PATH": PATH})
     workdir: str = "/"
     user: str = ""
+    lent: Sequence[Mount] = ()
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """A RUN step: by /bin/sh, with the network of this machine."""
-        authorities = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE") or ""
-        lent = {name: os.environ[name] for name in LENT if name in os.environ}
-        if authorities:
-            lent |= {"PIP_CERT": "/run/authorities.crt", "SSL_CERT_FILE": "/run/authorities.crt"}
+        proxies = {name: os.environ[name] for name in PROXIES if name in os.environ}
+        mounts = [f"{source} {target}" for source, target in (*RESOLVER, *self.lent)]
         return subprocess.run(
-            _enter(BUILD_MOUNTS, self.root, self._inside(["/bin/sh", "-c", script], lent)),
-            env={"PATH": PATH, "AUTHORITIES": authorities},
+            _enter(BUILD_MOUNTS, self.root, self._inside(["/bin/sh", "-c", script], proxies)),
+            env={"PATH": PATH, "LENT": "\n".join(mounts)},
             capture_output=True,
             text=True,
             check=False,
@@ -155,8 +155,9 @@ def build(dockerfile: Path, context: Path, folder: Path) -> Image:
     """
     images: dict[str, Image] = {}
     files = context_files(context)
+    lent = lend(folder / "machine")
     for stage in read_stages(dockerfile):
-        image = Image(folder / stage.name, stage)
+        image = Image(folder / stage.name, stage, lent=lent)
         if stage.base in images:
             base = images[stage.base]
             subprocess.run(["cp", "-a", base.root, image.root], check=True)

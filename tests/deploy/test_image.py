@@ -18,12 +18,10 @@ import pytest
 from loadtests.servers import free_port
 from tests.app.process import EXIT_TIMEOUT_S
 from tests.deploy.chroots import Image, inner_process
-from tests.deploy.conftest import ROOT
+from tests.deploy.conftest import ENTITIES, STORE, TEXT
 
 MAX_BYTES = 600_000_000
 READY_TIMEOUT_S = 120.0
-STORE = ROOT / "model_store"
-TEXT = "Maia Sandu e la Chișinău."
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deploy]
 
@@ -78,10 +76,7 @@ def refused_start(
 def test_service_answers_from_a_read_only_root(service: Service) -> None:
     answer = httpx.post(f"{service.url}/v1/ner", json={"inputs": TEXT}, timeout=EXIT_TIMEOUT_S)
 
-    assert [(one["entity_group"], one["word"]) for one in answer.json()] == [
-        ("PERSON", "Maia Sandu"),
-        ("GPE", "Chișinău"),
-    ]
+    assert [(one["entity_group"], one["word"]) for one in answer.json()] == ENTITIES
     mounts = Path(f"/proc/{service.process.pid}/mountinfo").read_text()
     options = dict(re.findall(r"^\d+ \d+ \S+ \S+ (\S+) (\S+)", mounts, re.MULTILINE))
     assert {point: options[point].split(",")[0] for point in ("/", "/models", "/tmp")} == {

@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.contract.manifest import MANIFEST
 from app.metrics import Metrics
 from app.tasks import TASKS
 from loadtests.dashboard import draw
 from loadtests.prometheus import CONFIG, Prometheus, Query, queries, watching
 from tests.app.process import EXIT_TIMEOUT_S, Process, running
 from tests.app.task_inputs import given
-from tests.tiny_package import break_golden, build, build_all
+from tests.tiny_package import break_golden, build, build_all, edit_json
 from tests.tiny_pairs import calibrate
 
 TEXT = "Maria Ionescu merge la București."
@@ -37,6 +38,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     store = tmp_path_factory.mktemp("store")
     build_all(store)
     calibrate(store / "ner/tiny/1", threshold=0.9)
+    known = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 10}
+    edit_json(store / "ner/tiny/1" / MANIFEST, loyalty={"label_loyalty": known})
     break_golden(build(store, model="faulty"))
     with running(store, shadow_share=1) as process:
         process.wait_until_loaded()

@@ -147,6 +147,8 @@ def test_service_is_closed(name: str) -> None:
 
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["pids_limit"] > 0
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 

@@ -1,6 +1,7 @@
 """What the images install: locked, hashed, audited, listed."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -95,6 +96,22 @@ def test_audit_says_that_it_had_no_network_and_does_not_fail() -> None:
     assert "not audited, the advisories cannot be reached" in result.stdout
 
 
+def test_audit_says_that_a_proxy_let_it_not_through_and_does_not_fail() -> None:
+    class Refusal(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            self.send_error(403)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with answering(Refusal) as port:
+        proxy = f"http://127.0.0.1:{port}"
+        result = audit("https://advisories.invalid/v1/query", https_proxy=proxy)
+
+    assert result.returncode == 0, result.stderr
+    assert "not audited, the advisories cannot be reached" in result.stdout
+
+
 def test_bill_of_materials_lists_the_whole_lock(tmp_path: Path) -> None:
     bill = tmp_path / "bill.json"
     command = ["make", "--silent", "sbom", f"SBOM={bill}"]
@@ -108,9 +125,21 @@ def test_bill_of_materials_lists_the_whole_lock(tmp_path: Path) -> None:
     assert content["metadata"]["component"]["name"] == "loyal"
 
 
-def audit(address: str) -> subprocess.CompletedProcess[str]:
+def audit(address: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "docker/audit.py", "--advisories", address, SERVE]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    env = os.environ | variables
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """A server on this machine; its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
 
 
 @contextmanager
@@ -131,9 +160,5 @@ def advisories() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/query"
-        server.shutdown()
-        thread.join()
+    with answering(Handler) as port:
+        yield f"http://127.0.0.1:{port}/v1/query"
