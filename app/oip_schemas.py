@@ -51,7 +51,7 @@ class TensorMetadata(Wire):
 class ModelMetadata(Wire):
     """Answer of `/v2/models/{name}`."""
 
-    name: str = Field(description="`<task>.<model>`", examples=["ner.distil-ro"])
+    name: str = Field(description="`<task>.<model>`", examples=["ner.distil-multi-ro"])
     versions: list[str]
     platform: Literal["onnx_onnxv1"] = "onnx_onnxv1"
     inputs: list[TensorMetadata]

@@ -121,7 +121,7 @@ class TestWithoutOpenVino:
         monkeypatch.setitem(sys.modules, "openvino", None)
 
     def test_demanding_it_is_refused_with_the_extra_to_install(self, store: Path) -> None:
-        with pytest.raises(StartupError, match=r"loyal\[openvino\]"):
+        with pytest.raises(StartupError, match=r"'\.\[openvino\]'"):
             create_service(settings_of(store, "openvino"))
 
     def test_auto_runs_on_onnxruntime(self, store: Path) -> None:
