@@ -1,4 +1,4 @@
-"""Whether the service of this container is ready: exit code 0 or 1, and why."""
+"""Whether the service of this container lives and is ready: exit code 0 or 1, and why."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ try:
     port = int(os.environ.get("LOYAL_PORT", "8000"))
     # Of this container: past any proxy that its environment names.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    direct.open(f"http://127.0.0.1:{port}/readyz", timeout=2)
-except (OSError, ValueError) as error:  # not there, not ready (503), or no port
+    for path in ("/livez", "/readyz"):  # a model's scheduler that hangs shows in the first alone
+        direct.open(f"http://127.0.0.1:{port}{path}", timeout=1)
+except (OSError, ValueError) as error:  # not there, not alive or ready (503), or no port
     sys.exit(f"not ready: {error}")
