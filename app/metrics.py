@@ -218,10 +218,6 @@ class Metrics:
         """Read a loyalty gauge of one model version when it is scraped."""
         self._loyalty[gauge].labels(task, model, version).set_function(value)
 
-    def set_loyalty(self, task: str, model: str, version: str, gauge: str, value: float) -> None:
-        """Set a loyalty gauge of one model version for good."""
-        self._loyalty[gauge].labels(task, model, version).set(value)
-
     def forget_loyalty(self, task: str, model: str, version: str) -> None:
         """Drop the loyalty gauges of one model version."""
         for gauge in self._loyalty.values():

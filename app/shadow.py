@@ -196,7 +196,8 @@ class Shadow:
             known = held_out(student.manifest.head, student.manifest.loyalty)
             for name in EXPECTED:
                 if (value := MEASURES[name](known)) is not None:
-                    self._metrics.set_loyalty(*_labels(student), f"expected_{name}", value)
+                    expected = partial(float, value)
+                    self._metrics.watch_loyalty(*_labels(student), f"expected_{name}", expected)
 
     def _close_window(self, student: ServedModel) -> None:
         del self._windows[student]

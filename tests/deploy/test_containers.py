@@ -152,13 +152,10 @@ def check_out(folder: Path) -> None:
 def compose(engine: Podman, folder: Path, *arguments: str) -> None:
     tool = Path(sysconfig.get_path("scripts"), "podman-compose")
     files = ["--file", "docker-compose.yml", "--file", str(WITHOUT_REGISTRY)]
-    versions = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    [locust] = re.findall(r"^locust==(.+)$", versions, re.MULTILINE)
-    inherited = {k: v for k, v in engine.environment.items() if k != "LOCUSTFILE"}
     done = subprocess.run(
         [tool, *files, *arguments],
         cwd=folder,
-        env=inherited | {"LOCUST": locust},
+        env={k: v for k, v in engine.environment.items() if k != "LOCUSTFILE"},
         capture_output=True,
         text=True,
         timeout=BUILD_TIMEOUT_S,
