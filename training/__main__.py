@@ -96,6 +96,17 @@ def _walk_encoder(options: argparse.Namespace, recipe: EncoderFile, until: str) 
     return 0
 
 
+def _remeasure(options: argparse.Namespace) -> int:
+    recipe = load_recipe(options.recipe)
+    if isinstance(recipe, EncoderFile):
+        raise TrainingError(f"{options.recipe}: an encoder is in no store")
+    from training.remeasure import Remeasured  # heavy: torch
+
+    recipe = recipe.only(options.students) if options.students else recipe
+    _print(Remeasured(recipe, _data_dir(options.data_dir), options.store).register())
+    return 0
+
+
 def _calibrate(options: argparse.Namespace) -> int:
     from training.calibrate import calibrate_package  # heavy: torch
 
@@ -197,14 +208,17 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("recipes", nargs="+", type=Path)
     validate.set_defaults(command=_validate)
 
-    road = argparse.ArgumentParser(add_help=False)
-    road.add_argument("recipe", type=Path)
-    road.add_argument("--data-dir", type=Path, help="corpora; default $LOYAL_DATA, ../shared/data")
-    road.add_argument("--work-dir", type=Path, default=Path("runs"), help="intermediate results")
-    road.add_argument(
+    models = argparse.ArgumentParser(add_help=False)
+    models.add_argument("recipe", type=Path)
+    models.add_argument(
+        "--data-dir", type=Path, help="corpora; default $LOYAL_DATA, ../shared/data"
+    )
+    models.add_argument(
         "--students", nargs="+", metavar="NAME", help="these alone, and their teachers; all if none"
     )
-    road.add_argument("--store", type=Path, default=Path("model_store"), help="model store")
+    models.add_argument("--store", type=Path, default=Path("model_store"), help="model store")
+    road = argparse.ArgumentParser(add_help=False, parents=[models])
+    road.add_argument("--work-dir", type=Path, default=Path("runs"), help="intermediate results")
     run = commands.add_parser("run", parents=[road], help="walk the road; finished steps are kept")
     run.add_argument("--until", choices=STEPS, default=STEPS[-1], help="last step")
     run.set_defaults(command=_run)
@@ -214,6 +228,13 @@ def _parser() -> argparse.ArgumentParser:
         "register", parents=[road], help="the same as run: steps that are done are found again"
     )
     register.set_defaults(command=_register)
+
+    remeasure = commands.add_parser(
+        "remeasure",
+        parents=[models],
+        help="measure a recipe's registered models anew, decoded as new ones: next versions",
+    )
+    remeasure.set_defaults(command=_remeasure)
 
     smoke = commands.add_parser(
         "smoke", help="walk a recipe with random weights, made-up text and a few steps"

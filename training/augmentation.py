@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from training.datasets.examples import TaggedSentence, Utterance
 from training.gold_spans import gold_spans
-from training.recipe import Augmentation
+from training.sections import Augmentation
 
 Value = tuple[str, ...]
 

@@ -61,10 +61,12 @@ def card_text(manifest: Manifest, evaluation: Record, data_notes: str) -> str:
     if evaluation["per_label"]:
         sections.append(_per_label(evaluation, PER_LABEL[manifest.head.kind]))
     sections.append(f"## {DATA}\n\n{data_notes.strip()}")
+    again = evaluation.get("remeasured")
+    anew = f", measured anew by `{again}` (commit {evaluation['commit']})" if again else ""
     sections.append(
         "## Reproduce\n\n"
         f"`python -m training run training/recipes/{manifest.recipe}` "
-        f"(commit {manifest.commit}); the full record is `eval.json`."
+        f"(commit {manifest.commit}){anew}; the full record is `eval.json`."
     )
     return "\n\n".join(sections) + "\n"
 

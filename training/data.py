@@ -10,6 +10,7 @@ from app.contract.encoding import Encoder
 from app.contract.heads import (
     AnswerHead,
     ClassHead,
+    Decoding,
     Head,
     ParseHead,
     ScoreHead,
@@ -26,7 +27,7 @@ from training.datasets.examples import (
     TaggedSentence,
     Utterance,
 )
-from training.datasets.sentences import choose_sentences
+from training.datasets.sentences import choose_pairs, choose_sentences, cut_to_windows
 from training.errors import DataError
 from training.made_up_questions import make_up_questions
 from training.nested_tags import nested_tags_of
@@ -36,6 +37,8 @@ from training.sections import CorpusSplit
 from training.text_mix import read_mix
 
 logger = logging.getLogger(__name__)
+DECODING: Decoding = "viterbi"
+"""Of the BIO tags of models that are made now."""
 LEFT_OUT = {"sentiment": "neutral"}
 """Task -> a class of some corpora that it does not have: texts of that class are not read."""
 
@@ -110,18 +113,26 @@ class RoadData:
         return examples
 
     def examples(self, stage: Stage, tokenizer: Encoder) -> list[Example]:
-        """`labelled`, and what only the teacher labels: raw text, augmented utterances."""
+        """`labelled`, whole or in pieces, and what only the teacher labels.
+
+        That is raw text, as sentences or, for sts, pairs of them; questions about it; augmented
+        utterances.
+        """
         examples = self.labelled(stage)
+        if stage.long_texts == "pieces":
+            texts = [e for e in examples if isinstance(e, LabelledText)]
+            examples = [*cut_to_windows(texts, tokenizer)]
         if stage.augmentation is not None:
             corpora = [self._read(split) for split in stage.data]
             utterances = [[e for e in read if isinstance(e, Utterance)] for read in corpora]
             examples += augmented(utterances, stage.augmentation, seed=self.recipe.seed)
         if stage.unlabelled is not None:
-            examples += choose_sentences(
-                read_mix(self.data_dir, stage.unlabelled.text),
-                count=stage.unlabelled.sentences,
-                tokenizer=tokenizer,
-            )
+            lines = read_mix(self.data_dir, stage.unlabelled.text)
+            count = stage.unlabelled.sentences
+            if self.recipe.task == "sts":
+                examples += choose_pairs(lines, count=count // 2)
+            else:
+                examples += choose_sentences(lines, count=count, tokenizer=tokenizer)
         if stage.questions is not None:
             examples += make_up_questions(
                 read_mix(self.data_dir, stage.questions.text),
@@ -192,7 +203,8 @@ def new_head(task: str, examples: Sequence[Example]) -> Head:
             return TagHead(labels=labels, xpos=tuple(sorted(xpos)))
         case "ner":
             types = sorted({label[2:] for label in labels if label != "O"})
-            return SpanHead(labels=("O", *(f"{bio}-{name}" for name in types for bio in "BI")))
+            bio = (f"{bio}-{name}" for name in types for bio in "BI")
+            return SpanHead(labels=("O", *bio), decoding=DECODING)
         case _:
             stars = sorted(ratings_of(examples))
             return ClassHead(labels=labels, rating=tuple(stars) if len(stars) > 1 else ())
@@ -220,7 +232,7 @@ def _parse_head(utterances: Sequence[Utterance]) -> ParseHead:
     intents = tuple(sorted({nested.intent for nested in labelled}))
     if len(intents) < 2 or not levels:
         raise DataError(f"the teachers' training data have no two intents: {', '.join(intents)}")
-    return ParseHead(intents=intents, slots=levels[0], deeper=tuple(levels[1:]))
+    return ParseHead(intents=intents, slots=levels[0], deeper=tuple(levels[1:]), decoding=DECODING)
 
 
 def labels_of(examples: Sequence[Example]) -> set[str]:

@@ -277,6 +277,12 @@ class EncoderRecipe(Section):
         return self.recipe.base if self.recipe else str(self.source)
 
     @property
+    def shape(self) -> "EncoderRecipe":
+        """One of the same architecture: before it was taught sentences, if it was."""
+        sentences = self.recipe and self.recipe.sentences
+        return sentences.encoder.shape if sentences else self
+
+    @property
     def corpora(self) -> tuple[CorpusSplit, ...]:
         """Labelled corpora whose texts it, or what taught it, has read."""
         return self.recipe.corpora if self.recipe else ()

@@ -356,7 +356,8 @@ def _outside(head: Head) -> int:
 def _entities(
     head: SpanHead, encoded: EncodedText, outputs: Sequence[WindowOutputs]
 ) -> list[Entity]:
-    return entities(encoded, decode_tags(encoded, outputs, head.labels))
+    tags = decode_tags(encoded, outputs, head.labels, decoding=head.decoding)
+    return entities(encoded, tags)
 
 
 def _word_spans(

@@ -14,7 +14,7 @@ from training.datasets.examples import Question
 from training.datasets.raw_text import TextLine
 from training.datasets.splits import stable_fraction
 from training.errors import DataError
-from training.recipe import MadeUpQuestions
+from training.sections import MadeUpQuestions
 
 MIN_WORDS, MAX_WORDS = 60, 160
 """Of a context: paragraphs that follow each other, where a recipe leaves none out."""

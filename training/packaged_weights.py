@@ -74,7 +74,8 @@ def load_packaged_model(model: TaskModel, package: Path, sample: Sequence[Input]
     """
     found = _read_weights(package)
     manifest = read_manifest(package)
-    if manifest.head != model.head:
+    ours, theirs = (h.model_dump(exclude={"decoding"}) for h in (model.head, manifest.head))
+    if ours != theirs:
         raise StepError(f"{package}: the recipe's data have other labels, or in another order")
     named = {_own_name(name): value for name, value in found.items()}
     if EMBEDDINGS in named:  # else it is missed below

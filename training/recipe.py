@@ -18,13 +18,16 @@ from training.datasets.examples import Utterance
 from training.encoder_recipe import EncoderRecipe
 from training.errors import RecipeError
 from training.sections import (
+    Augmentation,
     CorpusSplit,
     Layers,
     LearningRate,
+    MadeUpQuestions,
     Name,
     RawTextRecipe,
     Section,
     Share,
+    UnlabelledText,
     not_empty,
 )
 
@@ -50,34 +53,6 @@ class TrainingSplit(CorpusSplit):
     labels: Literal["gold", "teacher"] = "gold"
 
 
-class UnlabelledText(Section):
-    """Sentences of raw text that the teacher labels."""
-
-    text: RawTextRecipe
-    sentences: int = Field(ge=1)
-
-
-class Augmentation(Section):
-    """Utterances made of labelled ones, for the teacher to label (training.augmentation)."""
-
-    copies: int = Field(ge=1, description="of each utterance, fewer where nothing new comes out")
-    exchanged: Share = Field(default=0.7, description="share of the slots with another value")
-    switched: float = Field(
-        default=0.2, ge=0, le=1, description="share of these with a value of any corpus"
-    )
-    lost: float = Field(default=0.05, ge=0, lt=1, description="share of the other words left out")
-
-
-class MadeUpQuestions(Section):
-    """Spanish questions about raw text, for the teacher to answer (training.made_up_questions)."""
-
-    text: RawTextRecipe
-    questions: int = Field(ge=1)
-    cloze: float = Field(
-        default=0.5, ge=0, le=1, description="share made of a sentence, the others of a template"
-    )
-
-
 class LossWeights(Section):
     """Weights of the terms of the student's loss; of answers, of start and of end each."""
 
@@ -101,6 +76,11 @@ class Stage(Section):
     """One pass of the optimizer: linear warm-up, linear decay."""
 
     data: tuple[TrainingSplit, ...] = ()
+    long_texts: Literal["cut", "pieces"] = Field(
+        default="cut",
+        description="what is read of a class's text beyond a window: nothing, as in service, or "
+        "each further window as a text of its own",
+    )
     unlabelled: UnlabelledText | None = None
     augmentation: Augmentation | None = None
     questions: MadeUpQuestions | None = None
@@ -162,6 +142,11 @@ class TeacherRecipe(Section):
     def base(self) -> EncoderRecipe:
         """What it starts from, and whose tokenizer it has."""
         return self.encoder or EncoderRecipe(source=self.model)
+
+    @property
+    def start(self) -> EncoderRecipe:
+        """What training begins with, or what the weights of the store are put into."""
+        return self.base.shape if self.registered else self.base
 
     @property
     def stages_to_walk(self) -> tuple[Stage, ...]:
@@ -272,6 +257,11 @@ class StudentRecipe(Section):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     stages: Annotated[tuple[Stage, ...], AfterValidator(not_empty)]
 
+    @property
+    def start(self) -> EncoderRecipe | None:
+        """The encoder that training begins with; none where it begins otherwise."""
+        return self.encoder
+
     @model_validator(mode="after")
     def _one_start(self) -> "StudentRecipe":
         if not (self.layers or self.encoder or self.narrow or self.pqrnn):
@@ -366,11 +356,10 @@ class Recipe(Section):
         part |= {"aliases": {k: name for k, name in self.aliases.items() if name in models}}
         return self.model_copy(update=part | {"register_only": registered})
 
-    @property
-    def command(self) -> str:
-        """What walks it, from the project's root."""
+    def command(self, word: str = "run") -> str:
+        """What walks it, or does something else with it, from the project's root."""
         students = f" --students {' '.join(self.chosen)}" if self.chosen else ""
-        return f"python -m training run training/recipes/{self.file}{students}"
+        return f"python -m training {word} training/recipes/{self.file}{students}"
 
     @property
     def file(self) -> str:

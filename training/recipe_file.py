@@ -148,7 +148,9 @@ def _pair_mistakes(name: str, student: StudentRecipe, first: object) -> list[str
 
 def _misplaced(task: object, place: str, section: object) -> list[str]:
     """Parts of stages that another task has."""
-    odd = ("unlabelled", "augmentation") if task == "qa" else ("questions", "empty_windows")
+    odd = ["unlabelled", "augmentation"] if task == "qa" else ["questions", "empty_windows"]
+    if task not in ("sentiment", "dialect"):
+        odd.append("long_texts")
     return [
         f"{place}.stages.{i}.{key}: {task} has none"
         for i, stage in enumerate(_stages(section))

@@ -124,7 +124,7 @@ def _markdown(
     items = {score["n"] for score in first.values()}
     parts = [
         f"# {recipe.name}",
-        f"`{recipe.command}`, commit {evaluation['commit']}, "
+        f"`{recipe.command()}`, commit {evaluation['commit']}, "
         f"seed {evaluation['seed']}, on {evaluation['hardware']}.",
         f"Development split: {dev['corpus']} {dev['split']}, {dev['examples']} examples, n "
         f"{' and '.join(map(str, sorted(items)))}. Intervals: bootstrap over examples. Loyalty is "

@@ -178,9 +178,9 @@ class Road:
 
     def _encoders_step(self) -> dict[str, object]:
         return {
-            name: ready_encoder(model.encoder, data_dir=self.data_dir, work_dir=self.work_dir)
+            name: ready_encoder(model.start, data_dir=self.data_dir, work_dir=self.work_dir)
             for name, model in self.recipe.models.items()
-            if model.encoder
+            if model.start
         }
 
     def _teachers_step(self) -> dict[str, object]:
@@ -190,14 +190,14 @@ class Road:
             if recipe.model:
                 model = ready_model(recipe.model, self.data.head)
             else:
-                source = find_encoder(recipe.base, self.work_dir)
+                source = find_encoder(recipe.start, self.work_dir)
                 model = start_teacher(recipe, source, self.data.head, seed=self.recipe.seed)
             if recipe.registered:
                 load_packaged_model(model, self.store / recipe.registered, self._sample)
             for i, stage in enumerate(recipe.stages_to_walk):
                 history += fine_tune(
                     model,
-                    self._units(stage, self.data.labelled(stage), name, model.head),
+                    self._units(stage, self.data.examples(stage, tokenizer), name, model.head),
                     stage,
                     seed=self.recipe.seed,
                     evaluate=self._watch(name, model),

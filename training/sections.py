@@ -98,3 +98,31 @@ class RawTextRecipe(Section):
     without_diacritics: float = Field(
         default=0.0, ge=0, lt=1, description="share of the lines that lose their diacritics"
     )
+
+
+class UnlabelledText(Section):
+    """Sentences of raw text that the teacher labels; for sts, pairs of neighbours."""
+
+    text: RawTextRecipe
+    sentences: int = Field(ge=1)
+
+
+class Augmentation(Section):
+    """Utterances made of labelled ones, for the teacher to label (training.augmentation)."""
+
+    copies: int = Field(ge=1, description="of each utterance, fewer where nothing new comes out")
+    exchanged: Share = Field(default=0.7, description="share of the slots with another value")
+    switched: float = Field(
+        default=0.2, ge=0, le=1, description="share of these with a value of any corpus"
+    )
+    lost: float = Field(default=0.05, ge=0, lt=1, description="share of the other words left out")
+
+
+class MadeUpQuestions(Section):
+    """Spanish questions about raw text, for the teacher to answer (training.made_up_questions)."""
+
+    text: RawTextRecipe
+    questions: int = Field(ge=1)
+    cloze: float = Field(
+        default=0.5, ge=0, le=1, description="share made of a sentence, the others of a template"
+    )

@@ -12,6 +12,7 @@ from app.contract.encoded_text import EncodedText, WindowOutputs
 from app.contract.heads import (
     AnswerHead,
     ClassHead,
+    Decoding,
     Head,
     NumberHead,
     ParseHead,
@@ -22,8 +23,8 @@ from app.contract.heads import (
 )
 from app.contract.parse_labels import PIECE, ParseLabel, intent_tree, slot_tree
 from app.contract.probabilities import sigmoid, softmax
+from app.contract.viterbi import OUTSIDE, best_tags
 
-OUTSIDE = "O"
 UNREAD = "X"
 """Universal part of speech of what is no word."""
 
@@ -107,7 +108,8 @@ def decode(head: Head, encoded: EncodedText, outputs: Sequence[WindowOutputs]) -
         case TagHead():
             return tagged_words(head, encoded, outputs)
         case SpanHead():
-            return entities(encoded, decode_tags(encoded, outputs, head.labels))
+            tags = decode_tags(encoded, outputs, head.labels, decoding=head.decoding)
+            return entities(encoded, tags)
         case ClassHead():
             return class_scores(head, outputs)
         case ScoreHead() | VectorHead():
@@ -148,6 +150,7 @@ def decode_tags(
     *,
     name: str = "logits",
     unread: Tag | None = None,
+    decoding: Decoding = "greedy",
 ) -> list[Tag]:
     """One tag a word.
 
@@ -157,11 +160,12 @@ def decode_tags(
         labels: tag of each logit.
         name: of the output.
         unread: tag of words without logits; outside with score 1 by default.
+        decoding: viterbi of BIO tags only.
     """
     tags = [unread or Tag(OUTSIDE, 1.0)] * len(encoded.words)
     indices, logits = word_logits(encoded, outputs, name)
-    probabilities = softmax(logits)
-    best, scores = probabilities.argmax(axis=-1), probabilities.max(axis=-1)
+    best = best_tags(logits, labels) if decoding == "viterbi" else logits.argmax(axis=-1)
+    scores = np.take_along_axis(softmax(logits), best[:, None], axis=-1)[:, 0]
     found = zip(indices.tolist(), best.tolist(), scores.tolist(), strict=True)
     for index, label, score in found:
         tags[index] = Tag(labels[label], score)
@@ -248,7 +252,8 @@ def parse(head: ParseHead, encoded: EncodedText, outputs: Sequence[WindowOutputs
     best = int(probabilities.argmax())
     label = head.intents[best]
     levels = [
-        decode_tags(encoded, outputs, labels, name=name) for name, labels in head.levels.items()
+        decode_tags(encoded, outputs, labels, name=name, decoding=head.decoding)
+        for name, labels in head.levels.items()
     ]
     outermost = entities(encoded, levels[0])
     slots = tuple([replace(slot, label=ParseLabel.of(slot.label).name) for slot in outermost])

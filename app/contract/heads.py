@@ -46,6 +46,9 @@ def _bio(labels: tuple[str, ...]) -> tuple[str, ...]:
     return labels
 
 
+Decoding = Literal["greedy", "viterbi"]
+"""How BIO tags are chosen: each word's likeliest, or the likeliest together in which no I-X stands
+without a B-X or I-X before it (app.contract.viterbi)."""
 Labels = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
 BioLabels = Annotated[Labels, AfterValidator(_bio)]
 
@@ -75,11 +78,13 @@ class SpanHead(Part):
 
     Attributes:
         labels: tag of each logit: "O", "B-X", "I-X".
+        decoding: how tags are chosen; packages that do not say were measured greedily.
     """
 
     kind: Literal["spans"] = "spans"
     long: ClassVar[LongInput] = "windows"
     labels: BioLabels
+    decoding: Decoding = "greedy"
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -170,6 +175,7 @@ class ParseHead(Part):
         intents: of each logit.
         slots: tag of each logit: "O", "B-X", "I-X".
         deeper: likewise, of each further level.
+        decoding: how the tags of a level are chosen, as in SpanHead.
     """
 
     kind: Literal["parse"] = "parse"
@@ -177,6 +183,7 @@ class ParseHead(Part):
     intents: Labels
     slots: BioLabels
     deeper: tuple[BioLabels, ...] = ()
+    decoding: Decoding = "greedy"
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter
 
-from app.contract.decoding import decode_tags, entities
+from app.contract.decoding import Tag, decode_tags, entities
 from app.contract.encoded_text import EncodedText, WindowOutputs
 from app.contract.heads import SpanHead
 from app.contract.manifest import Manifest
@@ -78,21 +78,17 @@ Items = list[dict[str, object]]
 
 def _decoder(manifest: Manifest, parameters: NerParameters) -> Decode:
     assert isinstance(manifest.head, SpanHead)
-    labels, ignore = manifest.head.labels, frozenset(parameters.ignore_labels)
+    head, ignore = manifest.head, frozenset(parameters.ignore_labels)
     make = _words if parameters.aggregation_strategy == "none" else _entities
 
     def decode(encoded: EncodedText, outputs: Sequence[WindowOutputs]) -> Items:
-        return make(encoded, outputs, labels, ignore)
+        tags = decode_tags(encoded, outputs, head.labels, decoding=head.decoding)
+        return make(encoded, tags, ignore)
 
     return decode
 
 
-def _entities(
-    encoded: EncodedText,
-    outputs: Sequence[WindowOutputs],
-    labels: Sequence[str],
-    ignore: Collection[str],
-) -> Items:
+def _entities(encoded: EncodedText, tags: Sequence[Tag], ignore: Collection[str]) -> Items:
     return [
         {
             "entity_group": entity.label,
@@ -101,16 +97,11 @@ def _entities(
             "start": entity.start,
             "end": entity.end,
         }
-        for entity in entities(encoded, decode_tags(encoded, outputs, labels), ignore=ignore)
+        for entity in entities(encoded, tags, ignore=ignore)
     ]
 
 
-def _words(
-    encoded: EncodedText,
-    outputs: Sequence[WindowOutputs],
-    labels: Sequence[str],
-    ignore: Collection[str],
-) -> Items:
+def _words(encoded: EncodedText, tags: Sequence[Tag], ignore: Collection[str]) -> Items:
     return [
         {
             "entity": tag.label,
@@ -120,9 +111,7 @@ def _words(
             "start": word.start,
             "end": word.end,
         }
-        for index, (word, tag) in enumerate(
-            zip(encoded.words, decode_tags(encoded, outputs, labels), strict=True), 1
-        )
+        for index, (word, tag) in enumerate(zip(encoded.words, tags, strict=True), 1)
         # As in transformers a tag can be named; its type alone too, as in aggregated replies.
         if tag.label not in ignore and tag.label[2:] not in ignore
     ]

@@ -1,6 +1,6 @@
 from training.augmentation import augmented
 from training.datasets.examples import TaggedSentence, Utterance
-from training.recipe import Augmentation
+from training.sections import Augmentation
 
 
 def utterance(text: str, tags: str) -> Utterance:

@@ -15,6 +15,9 @@ from training.__main__ import main
 pytestmark = pytest.mark.slow
 
 
+STORY = "Ana merge acasă și doarme aici. Dan nu vine aici, doarme departe. Ema vine {} acasă azi.\n"
+
+
 def recipe_content(encoder: Path, teacher: dict, hidden: float) -> dict:
     stage = {
         "data": [{"corpus": "ro-sts", "split": "train"}],
@@ -22,6 +25,7 @@ def recipe_content(encoder: Path, teacher: dict, hidden: float) -> dict:
         "batch_size": 16,
         "learning_rate": 1e-2,
     }
+    text = {"folder": "ro-text", "sources": {"story": 1.0}}
     common = {
         "encoder": {"source": str(encoder)},
         "description": "A model.",
@@ -46,6 +50,7 @@ def recipe_content(encoder: Path, teacher: dict, hidden: float) -> dict:
                 "pairs": "apart",
                 "temperature": 1.0,
                 "weights": {"soft": 1.0, "hard": 0.5, "hidden": hidden},
+                "stages": [stage | {"unlabelled": {"text": text, "sentences": 20}}],
             }
         },
         "aliases": {"default": "bi", "teacher": "teacher"},
@@ -60,6 +65,9 @@ def test_a_bi_encoder_is_trained_measured_and_registered(
 ) -> None:
     data = write_parallel(tmp_path / "data")
     write_scores(data)
+    (data / "ro-text").mkdir()
+    story = "".join(STORY.format("iar " * i) for i in range(1, 12))
+    (data / "ro-text" / "story-00.txt").write_text(story, encoding="utf-8")
     encoder = write_encoder(tmp_path / "encoder", language=0, width=16, seed=0)
     recipe = write_recipe(tmp_path, recipe_content(encoder, teacher, hidden))
     (tmp_path / "golden.txt").write_text("Ana merge\tDan merge\nIon doarme\tIon doarme\n", "utf-8")

@@ -5,7 +5,7 @@ import pytest
 from training.datasets.raw_text import TextLine
 from training.errors import DataError
 from training.made_up_questions import cloze, from_template, make_up_questions
-from training.recipe import MadeUpQuestions
+from training.sections import MadeUpQuestions
 
 WORDS = "La noche en el valle era larga y el viento traía polvo desde las minas viejas " * 2
 

@@ -26,8 +26,8 @@ def test_some_students_take_their_teachers_alone(tmp_path: Path) -> None:
     assert [*part.models] == ["teacher-other", "distil-other"]
     assert part.packages == ["distil-other"]
     assert (part.aliases, recipe.aliases) == ({}, content["aliases"])
-    assert part.command.endswith("/tiny.yaml --students distil-other")
-    assert recipe.command.endswith("/tiny.yaml")
+    assert part.command().endswith("/tiny.yaml --students distil-other")
+    assert recipe.command().endswith("/tiny.yaml")
 
 
 @pytest.mark.parametrize(
