@@ -62,7 +62,7 @@ def card_text(manifest: Manifest, evaluation: Record, data_notes: str) -> str:
         sections.append(_per_label(evaluation, PER_LABEL[manifest.head.kind]))
     sections.append(f"## {DATA}\n\n{data_notes.strip()}")
     again = evaluation.get("remeasured")
-    anew = f", measured anew by `{again}` (commit {evaluation['commit']})" if again else ""
+    anew = f", measured anew by `{again['command']}` (commit {again['commit']})" if again else ""
     sections.append(
         "## Reproduce\n\n"
         f"`python -m training run training/recipes/{manifest.recipe}` "
@@ -128,7 +128,7 @@ def _scores(quality: dict[str, Score], evaluation: Record) -> str:
         f"{score_table(quality)}\n\nMeasured on {dev['corpus']} {dev['split']} "
         f"({dev['examples']} examples) through the serving pipeline, words as the corpus cuts them "
         "unless a measure says otherwise. "
-        f"Hardware: {evaluation['hardware']}."
+        f"Hardware: {evaluation.get('remeasured', evaluation)['hardware']}."
     )
 
 

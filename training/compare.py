@@ -131,6 +131,8 @@ def _row(name: str, engine: Record, engines: Record, registered: dict[str, Manif
     else:
         weights = package.weights if package else "int8"
         shown = package.name if package else name
+    if "decoding" in engine:  # since then the others of the run were measured anew
+        shown += f" ({engine['decoding']})"
     return Row(
         name=shown,
         kind="teacher" if is_teacher else "student",

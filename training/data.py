@@ -154,9 +154,11 @@ class RoadData:
 
     @cached_property
     def dev_digest(self) -> str:
-        """Hash of the development splits."""
+        """Hash of the development splits, and of how answers are decoded on them."""
         further = [_content(examples) for examples in self.further_dev.values()]
-        return fingerprint([_content(self.dev), *further] if further else _content(self.dev))
+        content = [_content(self.dev), *further] if further else _content(self.dev)
+        decoded = isinstance(self.head, SpanHead | ParseHead)
+        return fingerprint([content, DECODING] if decoded else content)
 
     def _gold_of(self, models: Sequence[TeacherRecipe | StudentRecipe]) -> list[Example]:
         return [e for model in models for stage in model.stages for e in self.labelled(stage)]
@@ -208,6 +210,13 @@ def new_head(task: str, examples: Sequence[Example]) -> Head:
         case _:
             stars = sorted(ratings_of(examples))
             return ClassHead(labels=labels, rating=tuple(stars) if len(stars) > 1 else ())
+
+
+def decoded_now(head: Head) -> Head:
+    """A head that was made earlier, as it would be made now."""
+    if isinstance(head, SpanHead | ParseHead):
+        return head.model_copy(update={"decoding": DECODING})
+    return head
 
 
 def _one_output(head: Head) -> Head:

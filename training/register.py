@@ -21,6 +21,7 @@ from app.contract.manifest import (
     ENCODER_FILES,
     EVALUATION,
     GOLDEN,
+    HALF_MODEL,
     MODEL,
     TRUNKS,
     Manifest,
@@ -49,6 +50,7 @@ class Draft:
         evaluation: content of eval.json.
         data_notes: for the card.
         shares_trunk: whether its parts, beside the whole, are registered instead of it.
+        half: the graph in fp16, if there is one.
     """
 
     model: Path
@@ -57,6 +59,7 @@ class Draft:
     evaluation: Record
     data_notes: str
     shares_trunk: bool = False
+    half: Path | None = None
 
     @property
     def parts(self) -> Parts | None:
@@ -67,7 +70,7 @@ class Draft:
     def graphs(self) -> dict[str, Path]:
         """The graphs in the package's folder, by their names there."""
         if self.parts is None:
-            return {MODEL: self.model}
+            return {MODEL: self.model} | ({HALF_MODEL: self.half} if self.half else {})
         return {MODEL: self.parts.head, ADAPTERS: self.parts.adapters}
 
 

@@ -1,8 +1,8 @@
 """Registered models of a recipe, measured anew and decoded as models are now: their next versions.
 
 Graphs and tokenizers stay, so do speeds, which are told against the other models of the run they
-were timed in. What compared a student with a teacher that is not in the store stays too, as far as
-it is about single decisions; whole answers are decoded otherwise now.
+were timed in; of these, models that are not in the store keep the scores of that run. What compared
+a student with them stays too, as far as it is about single words: answers are decoded otherwise.
 """
 
 import json
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from app.contract.heads import Head, ParseHead, SpanHead
-from app.contract.manifest import ENCODER_FILES, EVALUATION
+from app.contract.manifest import ENCODER_FILES, EVALUATION, MODEL, Manifest, Score, read_manifest
 from app.contract.pipeline import Package
 from training.calibrate import calibrate, calibration_of
-from training.data import DECODING, RoadData
+from training.data import RoadData, decoded_now
 from training.errors import StepError
 from training.evaluate import (
     Engine,
@@ -28,11 +27,13 @@ from training.evaluate import (
 )
 from training.recipe import Recipe
 from training.register import Draft, newest_version, read_golden_inputs, register
-from training.reproducibility import commit, versions
+from training.reproducibility import commit, hardware, versions
 
 logger = logging.getLogger(__name__)
 OF_THE_PACKAGE = ("contract_version", "version", "created", "files", "trunk")
 """What `register` writes into a manifest by itself."""
+MEASURED = ("head", "teacher", "quality", "loyalty", "calibration")
+"""What of a manifest may be another than before."""
 OF_ANSWERS = {"ner": ("span_loyalty",), "parse": ("label_loyalty",)}
 """Measures of loyalty that depend on decoding."""
 
@@ -58,14 +59,16 @@ class Remeasured:
             The newest package of each model, teachers first.
 
         Raises:
-            StepError: none of the models is in the store, one is on a shared trunk, or a package
-                could not be assembled; the store is left as it was.
+            StepError: none of the recipe's models is in the store, one is on a shared trunk, or a
+                package could not be assembled; those before it are registered then.
             DataError: see training.data.
         """
         golden = read_golden_inputs(self.recipe.golden_path)
         made: dict[str, Path] = {}
-        for name in self.packages:
-            made[name] = register(self._draft(name, made), self.store, golden_inputs=golden)
+        for name, package in self.packages.items():
+            draft = self._draft(name, made)
+            same = all(getattr(package.manifest, key) == draft.fields[key] for key in MEASURED)
+            made[name] = package.path if same else register(draft, self.store, golden_inputs=golden)
         return {name: str(path) for name, path in made.items()}
 
     @cached_property
@@ -73,12 +76,13 @@ class Remeasured:
         """By name."""
         homes = {name: self.store / self.recipe.task / name for name in self.recipe.models}
         newest = {name: newest_version(home) for name, home in homes.items()}
-        found = {name: Package.load(path.resolve()) for name, path in newest.items() if path}
-        if not found:
-            raise StepError(f"{self.store}: none of {', '.join(homes)} is in it")
-        if on_trunk := [name for name, package in found.items() if package.trunk_path]:
+        found = {name: Package.load(path) for name, path in newest.items() if path}
+        own = {n: p for n, p in found.items() if p.manifest.recipe == self.recipe.file}
+        if not own:
+            raise StepError(f"{self.store}: none of {', '.join(homes)} is in it by this recipe")
+        if on_trunk := [name for name, package in own.items() if package.trunk_path]:
             raise StepError(f"{', '.join(on_trunk)}: on a shared trunk; run the recipe instead")
-        return found
+        return own
 
     @cached_property
     def _data(self) -> RoadData:
@@ -86,14 +90,20 @@ class Remeasured:
 
     @cached_property
     def _engines(self) -> dict[str, Engine]:
-        return {
-            name: Engine(engine.encoder, engine.run, decoded_now(engine.head))
-            for name, engine in ((n, engine_of(package)) for n, package in self.packages.items())
-        }
+        engines = {name: engine_of(package) for name, package in self.packages.items()}
+        return {n: Engine(e.encoder, e.run, decoded_now(e.head)) for n, e in engines.items()}
 
     @cached_property
     def _found(self) -> dict[str, Predictions]:
         return {name: predict_split(e, self._data.dev) for name, e in self._engines.items()}
+
+    @cached_property
+    def _before(self) -> dict[str, Record]:
+        """What eval.json said."""
+        return {
+            name: json.loads((package.path / EVALUATION).read_text(encoding="utf-8"))
+            for name, package in self.packages.items()
+        }
 
     @cached_property
     def _scores(self) -> dict[str, Record]:
@@ -103,60 +113,70 @@ class Remeasured:
             logger.info("%s: measured anew", name)
             taught_by = [each for each in self._teachers(name) if each in self._found]
             own: Record = scores_of(self._found, name, taught_by, self._data.dev)
-            old = {k: _of_decisions(v, self.recipe.task) for k, v in self._old(name).items()}
+            before: Record = self._before[name]["loyalty_to"]
+            left = OF_ANSWERS.get(self.recipe.task, ())
+            old = {
+                teacher: {k: score for k, score in said.items() if k not in left}
+                for teacher, said in before.items()
+            }
             own["loyalty_to"] = old | own["loyalty_to"]
-            own["loyalty"] = own["loyalty"] or next(iter(old.values()), {})
+            own["loyalty"] = next(iter(own["loyalty_to"].values()), {})
             scores[name] = own | further_quality(engine, self._data.further_dev)
         return scores
 
     def _teachers(self, name: str) -> tuple[str, ...]:
+        """Its teachers, the first one only if it is still the model that the student had."""
         student = self.recipe.students.get(name)
-        return student.teachers if student else ()
+        if student is None:
+            return ()
+        first, *others = student.teachers
+        return student.teachers if self._is_still(first, self.packages[name]) else tuple(others)
 
-    def _old(self, name: str) -> dict[str, Record]:
-        """Loyalty to each teacher that was there when the model was made."""
-        found: dict[str, Record] = self._evaluations[name]["loyalty_to"]
-        return found
-
-    @cached_property
-    def _evaluations(self) -> dict[str, Record]:
-        """What was measured before."""
-        return {
-            name: json.loads((package.path / EVALUATION).read_text(encoding="utf-8"))
-            for name, package in self.packages.items()
-        }
+    def _is_still(self, teacher: str, student: Package) -> bool:
+        task, _, version = (student.manifest.teacher or "").partition("/")
+        had = self.store / task / version.replace(":", "/")
+        if teacher not in self.packages or not (had / MODEL).exists():
+            return False
+        return _graph(read_manifest(had)) == _graph(self.packages[teacher].manifest)
 
     def _draft(self, name: str, made: dict[str, Path]) -> Draft:
         package, recipe = self.packages[name], self.recipe
-        manifest, old = package.manifest, self._evaluations[name]
-        if package.half_path:
-            logger.warning("%s: its fp16 graph stays behind; `half` makes it", manifest.name)
-        first = next(iter(self._teachers(name)), None)
-        teacher = f"{recipe.task}/{first}:{made[first].name}" if first in made else manifest.teacher
-        now = {
-            "commit": commit(),
-            "versions": versions(),
-            "remeasured": recipe.command("remeasure"),
+        manifest, scores = package.manifest, self._scores[name]
+        first = next((each for each in self._teachers(name)[:1] if each in made), None)
+        teacher = f"{recipe.task}/{first}:{made[first].name}" if first else manifest.teacher
+        # Rows of the run before, whose answers were decoded as models' were then.
+        mark = {"decoding": "greedy"} if recipe.task in OF_ANSWERS else {}
+        evaluation = self._before[name] | scores
+        evaluation |= {
+            "dataset": recipe.dev.model_dump() | {"examples": len(self._data.dev)},
+            "remeasured": {
+                "command": recipe.command("remeasure"),
+                "commit": commit(),
+                "hardware": hardware(),
+                "versions": versions(),
+            },
+            "compared": {
+                other: row | self._scores[other] if other in self._scores else mark | row
+                for other, row in self._before[name]["compared"].items()
+            },
         }
-        evaluation = old | now | self._scores[name]
-        evaluation["compared"] = {
-            other: row | self._scores[other]
-            for other, row in old["compared"].items()
-            if other in self._scores
-        }
+        evaluation = {k: v for k, v in evaluation.items() if k not in ("calibration", "further")}
+        evaluation |= {k: scores[k] for k in ("further",) if k in scores}
         fields = manifest.model_dump(exclude={*OF_THE_PACKAGE}) | {
             "head": self._engines[name].head,
             "teacher": teacher,
-            "quality": evaluation["quality"],
-            "loyalty": evaluation["loyalty"],
+            "quality": _as_scores(scores["quality"]),
+            "loyalty": _as_scores(scores["loyalty"]),
+            "calibration": None,
         }
-        if recipe.calibration and first in made:
+        if recipe.calibration and first:
             pair = self._engines[name], self._engines[first]
             record = calibrate(*pair, self._data.dev, recipe.calibration.target)
             evaluation["calibration"] = record
             fields["calibration"] = calibration_of(record, teacher=str(teacher), data=recipe.dev)
         return Draft(
             model=package.model_path,
+            half=package.half_path,
             tokenizer=package.path / ENCODER_FILES[manifest.encoder.kind],
             fields=fields,
             evaluation=evaluation,
@@ -164,12 +184,9 @@ class Remeasured:
         )
 
 
-def decoded_now(head: Head) -> Head:
-    """A head as a recipe would make it now."""
-    if isinstance(head, SpanHead | ParseHead):
-        return head.model_copy(update={"decoding": DECODING})
-    return head
+def _graph(manifest: Manifest) -> str:
+    return manifest.files[MODEL]
 
 
-def _of_decisions(loyalty: Record, task: str) -> Record:
-    return {k: score for k, score in loyalty.items() if k not in OF_ANSWERS.get(task, ())}
+def _as_scores(scores: Record) -> dict[str, Score]:
+    return {name: Score.model_validate(score) for name, score in scores.items()}

@@ -20,7 +20,7 @@ from app.contract.projected_text import ProjectionEncoder
 from training import processes
 from training.answer_units import AnswerUnits
 from training.calibrate import calibrate, calibration_of
-from training.data import RoadData
+from training.data import RoadData, decoded_now
 from training.datasets.examples import Example
 from training.distill import Teacher, distill
 from training.encoder import encoder_identity, find_encoder, ready_encoder
@@ -284,7 +284,7 @@ class Road:
         return {
             file: Engine(self.tokenizer(name), onnx_runner(folder / f"{file}.onnx"), head)
             for name in self.recipe.models
-            for head in (read_head(self.folder(name)),)
+            for head in (decoded_now(read_head(self.folder(name))),)
             for file in (f"{name}{FP32}", name)
         }
 
@@ -385,7 +385,7 @@ class Road:
             "parameters": facts["parameters"],
             "opset": OPSET,
             "encoder": self.tokenizer(name).settings,
-            "head": read_head(self.folder(name)),
+            "head": decoded_now(read_head(self.folder(name))),
             "quality": scores["quality"],
             "loyalty": scores["loyalty"],
             "calibration": calibration or None,

@@ -104,7 +104,7 @@ class UnlabelledText(Section):
     """Sentences of raw text that the teacher labels; for sts, pairs of neighbours."""
 
     text: RawTextRecipe
-    sentences: int = Field(ge=1)
+    sentences: int = Field(ge=2)
 
 
 class Augmentation(Section):

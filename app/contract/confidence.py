@@ -23,7 +23,8 @@ def confidence(
 
     With a temperature fitted on the teacher's labels (`python -m training calibrate`), this is
     about the probability that the teacher gives the same answer. The product, not the least
-    certain word: every further doubtful word adds to what can differ.
+    certain word: every further doubtful word adds to what can differ. Of BIO tags each word's
+    likeliest counts, however they are decoded together, as it does in loyalty.
 
     Args:
         head: of the model.

@@ -25,6 +25,8 @@ from app.contract.parse_labels import PIECE, ParseLabel, intent_tree, slot_tree
 from app.contract.probabilities import sigmoid, softmax
 from app.contract.viterbi import OUTSIDE, best_tags
 
+NEVER = -1e4
+"""Logit of the tags that a word without logits does not have."""
 UNREAD = "X"
 """Universal part of speech of what is no word."""
 
@@ -148,9 +150,9 @@ def decode_tags(
     outputs: Sequence[WindowOutputs],
     labels: Sequence[str],
     *,
+    decoding: Decoding,
     name: str = "logits",
     unread: Tag | None = None,
-    decoding: Decoding = "greedy",
 ) -> list[Tag]:
     """One tag a word.
 
@@ -158,13 +160,19 @@ def decode_tags(
         encoded: the text.
         outputs: of its windows.
         labels: tag of each logit.
+        decoding: viterbi of BIO tags only.
         name: of the output.
         unread: tag of words without logits; outside with score 1 by default.
-        decoding: viterbi of BIO tags only.
     """
     tags = [unread or Tag(OUTSIDE, 1.0)] * len(encoded.words)
     indices, logits = word_logits(encoded, outputs, name)
-    best = best_tags(logits, labels) if decoding == "viterbi" else logits.argmax(axis=-1)
+    if decoding == "viterbi":
+        known = np.full((len(tags), len(labels)), NEVER, np.float32)
+        known[:, labels.index(OUTSIDE)] = 0.0
+        known[indices] = logits
+        best = best_tags(known, labels)[indices]
+    else:
+        best = logits.argmax(axis=-1)
     scores = np.take_along_axis(softmax(logits), best[:, None], axis=-1)[:, 0]
     found = zip(indices.tolist(), best.tolist(), scores.tolist(), strict=True)
     for index, label, score in found:
@@ -177,10 +185,12 @@ def tagged_words(
 ) -> list[TaggedWord]:
     """One item a word; a word that was not read (cut off, or unreadable) is X with score 0."""
     unread = Tag(UNREAD, 0.0)
-    upos = decode_tags(encoded, outputs, head.labels, unread=unread)
+    upos = decode_tags(encoded, outputs, head.labels, decoding="greedy", unread=unread)
     xpos: list[str | None] = [None] * len(upos)
     if head.xpos:
-        tags = decode_tags(encoded, outputs, head.xpos, name="xpos_logits", unread=unread)
+        tags = decode_tags(
+            encoded, outputs, head.xpos, decoding="greedy", name="xpos_logits", unread=unread
+        )
         xpos = [tag.label for tag in tags]
     return [
         TaggedWord(tag.label, fine, tag.score, word.start, word.end)

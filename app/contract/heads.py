@@ -47,8 +47,8 @@ def _bio(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Decoding = Literal["greedy", "viterbi"]
-"""How BIO tags are chosen: each word's likeliest, or the likeliest together in which no I-X stands
-without a B-X or I-X before it (app.contract.viterbi)."""
+"""How BIO tags become an answer: each word's likeliest, or the likeliest together in which no I-X
+stands without a B-X or I-X before it (app.contract.viterbi)."""
 Labels = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_distinct)]
 BioLabels = Annotated[Labels, AfterValidator(_bio)]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 OUTSIDE = "O"
 LEAD = 7.0
-"""Logits that O is ahead of all other tags by where a stretch of words ends: odds of 1,000 to 1."""
+"""Logits that O is ahead of all other tags by where a stretch may end: odds of 1,000 to 1."""
 
 Indices = NDArray[np.intp]
 
@@ -37,8 +37,8 @@ class _Tags(NamedTuple):
 def best_tags(logits: NDArray[np.floating], labels: Sequence[str]) -> Indices:
     """The most probable sequence of tags in which no I-X stands without a B-X or I-X before it.
 
-    Exact: stretches between words that are surely outside are solved by themselves, and the whole
-    text is where that could make a difference.
+    Exact, though only the surroundings of a contradiction are searched: a stretch ends at words
+    that lose more by not being O than the whole stretch has lost.
 
     Args:
         logits: of each word, shape (words, tags).
@@ -49,23 +49,35 @@ def best_tags(logits: NDArray[np.floating], labels: Sequence[str]) -> Indices:
     """
     tags = _follow(tuple(labels))
     best: Indices = logits.argmax(axis=-1)
-    wrong = _unopened(best, tags)
-    if not wrong.any():
+    wrong = np.flatnonzero(_unopened(best, tags))
+    if not len(wrong):
         return best
     scores = logits.astype(np.float64)
     outside = labels.index(OUTSIDE)
-    others = np.delete(scores, outside, axis=-1).max(axis=-1)
-    ends = np.flatnonzero(scores[:, outside] - others >= LEAD)
-    found = best.copy()
-    for at in np.unique(np.searchsorted(ends, np.flatnonzero(wrong))):
-        start = ends[at - 1] + 1 if at else 0
-        stretch = slice(start, ends[at] if at < len(ends) else len(best))
-        found[stretch] = _search(scores[stretch], tags)
-        lost = scores[stretch].max(axis=-1) - _chosen(scores[stretch], found[stretch])
-        # Leaving O at an end costs LEAD at least, and can help the two stretches beside it.
-        if lost.sum() > LEAD / 2:
-            return _search(scores, tags)
-    return found
+    leads = scores[:, outside] - np.delete(scores, outside, axis=-1).max(axis=-1)
+    solved = 0
+    for at in wrong.tolist():
+        if at < solved:
+            continue
+        lead = LEAD
+        while True:
+            start, stop = _stretch(leads, at, lead)
+            best[start:stop] = _search(scores[start:stop], tags)
+            own = scores[start:stop]
+            lost = (own.max(axis=-1) - _chosen(own, best[start:stop])).sum()
+            # Leaving O at an end may help the stretches on both of its sides.
+            if lost <= lead / 2 or (start, stop) == (0, len(best)):
+                break
+            lead = 2 * lost
+        solved = stop
+    return best
+
+
+def _stretch(leads: NDArray[np.float64], at: int, lead: float) -> tuple[int, int]:
+    """The words around one, from and to those that are O by a lead, without these."""
+    ends = np.flatnonzero(leads >= lead)
+    k = int(np.searchsorted(ends, at))
+    return int(ends[k - 1]) + 1 if k else 0, int(ends[k]) if k < len(ends) else len(leads)
 
 
 @lru_cache(maxsize=256)

@@ -10,10 +10,17 @@ from transformers import BertForMaskedLM
 
 from app.contract.heads import ClassHead
 from app.contract.manifest import MODEL, TOKENIZER
+from tests.training.tiny_corpus import recipe_content, write_recipe
+from tests.training.tiny_parallel import sentence_content
 from tests.training.toy_models import toy_masked_lm, toy_masking_tokenizer
+from training import run
+from training.encoder_recipe import EncoderRecipe
 from training.errors import StepError
 from training.export import export_model, store_int8
 from training.packaged_weights import load_packaged_trunk
+from training.recipe import Recipe
+from training.recipe_file import load_recipe
+from training.run import Road
 from training.task_model import TaskModel
 
 TOKENS = toy_masking_tokenizer(["la", "Ana", "Ion"])
@@ -79,3 +86,28 @@ def test_a_trunk_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_a_package_that_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="git restore"):
         load_packaged_trunk(toy_masked_lm(TOKENS), tmp_path / "gone")
+
+
+def test_a_model_of_the_store_needs_the_shape_of_its_encoder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = sentence_content(tmp_path / "encoder", tmp_path / "english")
+    content = recipe_content(tmp_path)
+    teacher = content["teachers"]["teacher-tiny"] | {"encoder": {"recipe": sentences}}
+    asked = []
+
+    def ready(encoder: EncoderRecipe, **_: object) -> str:
+        asked.append(encoder)
+        return ""
+
+    monkeypatch.setattr(run, "ready_encoder", ready)
+    for registered in (None, "ner/teacher-tiny/1"):
+        content["teachers"]["teacher-tiny"] = teacher | {"registered": registered}
+        recipe = load_recipe(write_recipe(tmp_path, content))
+        assert isinstance(recipe, Recipe)
+        Road(recipe, tmp_path, tmp_path, tmp_path)._encoders_step()
+
+    trained, shaped = asked
+    assert trained.recipe
+    assert trained.recipe.sentences
+    assert shaped.source == str(tmp_path / "encoder")

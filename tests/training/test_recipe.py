@@ -314,33 +314,6 @@ def test_splits_that_are_measured_besides_are_never_trained_on(tmp_path: Path) -
         load_recipe(write_recipe(tmp_path, content))
 
 
-def test_only_texts_with_a_class_are_read_in_pieces(tmp_path: Path) -> None:
-    content = recipe_content(tmp_path)
-    for model in (content["teachers"]["teacher-tiny"], content["students"]["distil-tiny"]):
-        model["stages"][0]["long_texts"] = "pieces"
-
-    with pytest.raises(RecipeError) as refusal:
-        load_recipe(write_recipe(tmp_path, content))
-
-    assert "teachers.teacher-tiny.stages.0.long_texts: ner has none" in str(refusal.value)
-    assert "students.distil-tiny.stages.0.long_texts: ner has none" in str(refusal.value)
-
-
-def test_a_model_of_the_store_needs_the_shape_of_its_encoder_alone(tmp_path: Path) -> None:
-    sentences = sentence_content(tmp_path / "encoder", tmp_path / "english")
-    content = recipe_content(tmp_path)
-    teacher = content["teachers"]["teacher-tiny"] | {"encoder": {"recipe": sentences}}
-    starts = []
-    for registered in (None, "ner/teacher-tiny/1"):
-        content["teachers"]["teacher-tiny"] = teacher | {"registered": registered}
-        recipe = load_recipe(write_recipe(tmp_path, content))
-        assert isinstance(recipe, Recipe)
-        starts.append(recipe.teachers["teacher-tiny"].start)
-
-    assert starts[0].recipe.sentences
-    assert starts[1].source == str(tmp_path / "encoder")
-
-
 def test_only_utterances_are_augmented_and_only_for_students(tmp_path: Path) -> None:
     content = recipe_content(tmp_path)
     for model in (content["teachers"]["teacher-tiny"], content["students"]["distil-tiny"]):

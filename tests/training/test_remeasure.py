@@ -1,6 +1,7 @@
 """Packages of an earlier decoding become their models' next versions."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,42 @@ def test_models_of_a_recipe_are_measured_anew_and_keep_their_graphs(
         "utf-8"
     )
     record = json.loads((after.path / EVALUATION).read_text("utf-8"))
-    assert [*record["compared"]] == ["teacher-tiny", "distil-tiny"]
+    assert record["remeasured"]["command"].startswith("python -m training remeasure")
     assert record["compared"]["distil-tiny"]["quality"] == record["quality"]
     (run,) = compare(newest_packages(store))
-    assert [row.name for row in run.rows] == ["ner/teacher-tiny:2", "ner/distil-tiny:2"]
+    assert [row.name for row in run.rows] == [
+        "teacher-tiny-fp32 (greedy)",
+        "ner/teacher-tiny:2",
+        "distil-tiny-fp32 (greedy)",
+        "ner/distil-tiny:2",
+    ]
+    assert main(["run", *folders, "--work-dir", str(tmp_path / "runs")]) == 0
+    assert Package.load(store / "ner" / "distil-tiny" / "3").head == after.head
+
+
+@pytest.mark.slow
+def test_a_student_keeps_the_name_of_a_teacher_that_is_another_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpora(tmp_path / "data")
+    content = recipe_content(write_base(tmp_path / "base"))
+    recipe = write_recipe(tmp_path / "recipe", content)
+    store = tmp_path / "store"
+    folders = [str(recipe), "--data-dir", str(tmp_path / "data"), "--store", str(store)]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(data, "DECODING", "greedy")
+        assert main(["run", *folders, "--work-dir", str(tmp_path / "runs")]) == 0
+    student = store / "ner" / "distil-tiny"
+    manifest = json.loads((student / "1" / "manifest.json").read_text("utf-8"))
+    shutil.rmtree(store / "ner" / "teacher-tiny")
+
+    assert main(["remeasure", *folders]) == 0
+
+    after = Package.load(student / "2").manifest
+    assert after.teacher == manifest["teacher"] == "ner/teacher-tiny:1"
+    assert after.calibration is None
+    assert "span_loyalty" not in after.loyalty
+    assert after.loyalty["label_loyalty"].value == manifest["loyalty"]["label_loyalty"]["value"]
 
 
 def test_a_recipe_without_packages_is_refused(

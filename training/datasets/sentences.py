@@ -38,7 +38,9 @@ def choose_sentences(
 
 
 def choose_pairs(lines: Iterable[TextLine], *, count: int) -> list[ScoredPair]:
-    """Choose `count` pairs of sentences that follow one another, likewise; nobody has scored them.
+    """Choose `count` pairs of neighbours, likewise; nobody has scored them.
+
+    Neighbours among the sentences of a line that have a usual length.
 
     Raises:
         DataError: the text holds fewer.
