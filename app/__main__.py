@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="load packages, replay their golden examples, run one batch",
-        epilog="example: python -m app check model_store/ner/teacher-ro/3",
+        epilog="example: python -m app check model_store/ner/teacher-ro/4",
     )
     check.add_argument("package", type=Path, nargs="*", help="folders; all of the store if none")
     bench = commands.add_parser(

@@ -173,8 +173,8 @@ def _merged(own: Prediction, theirs: Prediction, positions: Sequence[int]) -> Pr
 def _answered_by(names: Sequence[str], owners: Sequence[int], count: int) -> str:
     """Student and teacher, with the inputs of the teacher; the teacher alone if these are all.
 
-    >>> _answered_by(["ner/distil-multi-ro:1", "ner/teacher-ro:3"], [0, 4], 5)
-    'ner/distil-multi-ro:1, ner/teacher-ro:3;inputs=0,4'
+    >>> _answered_by(["ner/distil-multi-ro:2", "ner/teacher-ro:4"], [0, 4], 5)
+    'ner/distil-multi-ro:2, ner/teacher-ro:4;inputs=0,4'
     """
     student, teacher = names
     if len(owners) == count:

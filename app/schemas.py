@@ -101,7 +101,7 @@ class Limits(Wire):
 class ModelInfo(Wire):
     """A model version; what its manifest says is null if that cannot be read."""
 
-    name: str = Field(description="`<task>/<model>:<version>`", examples=["ner/distil-multi-ro:1"])
+    name: str = Field(description="`<task>/<model>:<version>`", examples=["ner/distil-multi-ro:2"])
     task: str
     model: str
     version: int
