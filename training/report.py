@@ -134,7 +134,8 @@ def _markdown(
         "\n".join(_retention(name, engines, recipe) for name in recipe.students),
         *further_tables(engines, {name: s.teachers[0] for name, s in recipe.students.items()}),
         "![training losses, scores and speed](report.png)",
-        "Registered: " + ", ".join(f"`{'/'.join(path.parts[-3:])}`" for path in packages.values()),
+        "Registered: "
+        + (", ".join(f"`{'/'.join(path.parts[-3:])}`" for path in packages.values()) or "none"),
     ]
     return "\n\n".join(parts) + "\n"
 
