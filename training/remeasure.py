@@ -124,13 +124,16 @@ class Remeasured:
             scores[name] = own | further_quality(engine, self._data.further_dev)
         return scores
 
-    def _teachers(self, name: str) -> tuple[str, ...]:
-        """Its teachers, the first one only if it is still the model that the student had."""
+    def _teachers(self, name: str) -> list[str]:
+        """Its teachers, without the first one if that is another model than the student had."""
         student = self.recipe.students.get(name)
-        if student is None:
-            return ()
-        first, *others = student.teachers
-        return student.teachers if self._is_still(first, self.packages[name]) else tuple(others)
+        return [*self._first(name), *student.teachers[1:]] if student else []
+
+    def _first(self, name: str) -> list[str]:
+        """The teacher that a student's manifest names, if the newest package is that model."""
+        student = self.recipe.students.get(name)
+        named = student.teachers[:1] if student else ()
+        return [each for each in named if self._is_still(each, self.packages[name])]
 
     def _is_still(self, teacher: str, student: Package) -> bool:
         task, _, version = (student.manifest.teacher or "").partition("/")
@@ -142,10 +145,11 @@ class Remeasured:
     def _draft(self, name: str, made: dict[str, Path]) -> Draft:
         package, recipe = self.packages[name], self.recipe
         manifest, scores = package.manifest, self._scores[name]
-        first = next((each for each in self._teachers(name)[:1] if each in made), None)
+        first = next(iter(self._first(name)), None)
         teacher = f"{recipe.task}/{first}:{made[first].name}" if first else manifest.teacher
+        head = self._engines[name].head
         # Rows of the run before, whose answers were decoded as models' were then.
-        mark = {"decoding": "greedy"} if recipe.task in OF_ANSWERS else {}
+        mark = {} if head == manifest.head else manifest.head.model_dump(include={"decoding"})
         evaluation = self._before[name] | scores
         evaluation |= {
             "dataset": recipe.dev.model_dump() | {"examples": len(self._data.dev)},
@@ -163,7 +167,7 @@ class Remeasured:
         evaluation = {k: v for k, v in evaluation.items() if k not in ("calibration", "further")}
         evaluation |= {k: scores[k] for k in ("further",) if k in scores}
         fields = manifest.model_dump(exclude={*OF_THE_PACKAGE}) | {
-            "head": self._engines[name].head,
+            "head": head,
             "teacher": teacher,
             "quality": _as_scores(scores["quality"]),
             "loyalty": _as_scores(scores["loyalty"]),
