@@ -122,6 +122,7 @@ class RoadData:
         if stage.long_texts == "pieces":
             texts = [e for e in examples if isinstance(e, LabelledText)]
             examples = [*cut_to_windows(texts, tokenizer)]
+            logger.info("%d texts in %d pieces", len(texts), len(examples))
         if stage.augmentation is not None:
             corpora = [self._read(split) for split in stage.data]
             utterances = [[e for e in read if isinstance(e, Utterance)] for read in corpora]

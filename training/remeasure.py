@@ -150,7 +150,8 @@ class Remeasured:
         head = self._engines[name].head
         # Rows of the run before, whose answers were decoded as models' were then.
         mark = {} if head == manifest.head else manifest.head.model_dump(include={"decoding"})
-        evaluation = self._before[name] | scores
+        stays = self._before[name].items()
+        evaluation = {k: v for k, v in stays if k not in ("calibration", "further")} | scores
         evaluation |= {
             "dataset": recipe.dev.model_dump() | {"examples": len(self._data.dev)},
             "remeasured": {
@@ -164,8 +165,6 @@ class Remeasured:
                 for other, row in self._before[name]["compared"].items()
             },
         }
-        evaluation = {k: v for k, v in evaluation.items() if k not in ("calibration", "further")}
-        evaluation |= {k: scores[k] for k in ("further",) if k in scores}
         fields = manifest.model_dump(exclude={*OF_THE_PACKAGE}) | {
             "head": head,
             "teacher": teacher,
